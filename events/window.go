@@ -1,0 +1,160 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Duration is a time.Duration that people write with days and weeks too: "90s", "2s", "24h", "7d", "4w", "1d12h".
+type Duration time.Duration
+
+// ParseDuration reads a Duration; only whole or decimal numbers with the units ns us ms s m h d w are allowed.
+func ParseDuration(s string) (Duration, error) {
+	bad := fmt.Errorf("%q is not a duration; write a number and a unit (s, m, h, d, w), for example 90s, 24h or 7d", s)
+	rest, total := s, time.Duration(0)
+	if s == "0" {
+		return 0, nil
+	}
+	if s == "" {
+		return 0, bad
+	}
+	for rest != "" {
+		i := strings.IndexFunc(rest, func(r rune) bool { return (r < '0' || r > '9') && r != '.' })
+		if i <= 0 {
+			return 0, bad
+		}
+		j := strings.IndexFunc(rest[i:], func(r rune) bool { return r >= '0' && r <= '9' })
+		if j < 0 {
+			j = len(rest) - i
+		}
+		n, err := strconv.ParseFloat(rest[:i], 64)
+		unit, ok := units[rest[i:i+j]]
+		if err != nil || !ok {
+			return 0, bad
+		}
+		total += time.Duration(n * float64(unit))
+		rest = rest[i+j:]
+	}
+	return Duration(total), nil
+}
+
+var units = map[string]time.Duration{
+	"ns": time.Nanosecond, "us": time.Microsecond, "ms": time.Millisecond, "s": time.Second, "m": time.Minute,
+	"h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
+}
+
+// Std is the duration as the standard library's type.
+func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+// String writes whole days as days: "7d", "36h0m0s", "2s".
+func (d Duration) String() string {
+	if day := 24 * time.Hour; d != 0 && d.Std()%day == 0 {
+		return fmt.Sprintf("%dd", d.Std()/day)
+	}
+	return d.Std().String()
+}
+
+// MarshalText writes String.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads ParseDuration's form.
+func (d *Duration) UnmarshalText(b []byte) (err error) {
+	*d, err = ParseDuration(string(b))
+	return err
+}
+
+// Window selects which rows before the hold-out a model trains on. At most one of Duration, Rows and Segments is set,
+// for a sliding window; none is set for an expanding one (all rows).
+type Window struct {
+	Duration Duration `json:"duration,omitempty" yaml:"duration,omitempty"`
+	Rows     int64    `json:"rows,omitempty" yaml:"rows,omitempty"`
+	Segments int64    `json:"segments,omitempty" yaml:"segments,omitempty"`
+}
+
+// Expanding reports whether the window takes every row.
+func (w Window) Expanding() bool { return w == Window{} }
+
+// ParseWindow reads what people type: "expanding", "sliding 7d", "sliding 50000rows", "sliding 12segments".
+func ParseWindow(s string) (Window, error) {
+	bad := fmt.Errorf("%q is not a window; write 'expanding', 'sliding 7d', 'sliding 50000rows' or 'sliding 12segments'", s)
+	f := strings.Fields(s)
+	switch {
+	case len(f) == 1 && f[0] == "expanding":
+		return Window{}, nil
+	case len(f) != 2 || f[0] != "sliding":
+		return Window{}, bad
+	}
+	for unit, set := range map[string]func(n int64) Window{
+		"rows":     func(n int64) Window { return Window{Rows: n} },
+		"segments": func(n int64) Window { return Window{Segments: n} },
+	} {
+		if text, ok := strings.CutSuffix(f[1], unit); ok {
+			n, err := strconv.ParseInt(text, 10, 64)
+			if err != nil || n <= 0 {
+				return Window{}, bad
+			}
+			return set(n), nil
+		}
+	}
+	d, err := ParseDuration(f[1])
+	if err != nil || d <= 0 {
+		return Window{}, bad
+	}
+	return Window{Duration: d}, nil
+}
+
+// String is ParseWindow's form.
+func (w Window) String() string {
+	switch {
+	case w.Duration > 0:
+		return "sliding " + w.Duration.String()
+	case w.Rows > 0:
+		return fmt.Sprintf("sliding %drows", w.Rows)
+	case w.Segments > 0:
+		return fmt.Sprintf("sliding %dsegments", w.Segments)
+	}
+	return "expanding"
+}
+
+// windowWire is the form of YAML: {expanding: {}} or {sliding: {duration: 7d}}.
+type windowWire struct {
+	Expanding *struct{} `json:"expanding,omitempty"`
+	Sliding   *struct {
+		Duration Duration `json:"duration,omitempty"`
+		Rows     int64    `json:"rows,omitempty"`
+		Segments int64    `json:"segments,omitempty"`
+	} `json:"sliding,omitempty"`
+}
+
+// MarshalJSON writes {"expanding":{}} or {"sliding":{…}}.
+func (w Window) MarshalJSON() ([]byte, error) {
+	switch {
+	case w.Expanding():
+		return []byte(`{"expanding":{}}`), nil
+	case w.Duration > 0:
+		return json.Marshal(map[string]any{"sliding": map[string]any{"duration": w.Duration}})
+	case w.Rows > 0:
+		return json.Marshal(map[string]any{"sliding": map[string]any{"rows": w.Rows}})
+	}
+	return json.Marshal(map[string]any{"sliding": map[string]any{"segments": w.Segments}})
+}
+
+// UnmarshalJSON reads MarshalJSON's form.
+func (w *Window) UnmarshalJSON(b []byte) error {
+	var x windowWire
+	if err := json.Unmarshal(b, &x); err != nil {
+		return fmt.Errorf("window: %w", err)
+	}
+	*w = Window{}
+	if x.Sliding == nil {
+		return nil
+	}
+	*w = Window{Duration: x.Sliding.Duration, Rows: x.Sliding.Rows, Segments: x.Sliding.Segments}
+	if w.Expanding() {
+		return fmt.Errorf("window: sliding needs one of duration, rows or segments")
+	}
+	return nil
+}
