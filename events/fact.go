@@ -92,8 +92,17 @@ func PayloadOf[T any](f Fact) (T, error) {
 	return p, err
 }
 
-// Where is the subject on which f is stored in FACTS.
-func (f Fact) Where() string { return FactSubject(f.Type, f.Subject) }
+// Where is the subject on which f is said. All facts go to FACTS, but for two that would crowd it: policy.evaluated goes to
+// EVALUATIONS and trial.progressed to PROGRESS.
+func (f Fact) Where() string {
+	switch f.Type {
+	case PolicyEvaluatedType:
+		return EvaluationsSubject(f.Subject)
+	case TrialProgressedType:
+		return ProgressSubject(f.Subject)
+	}
+	return FactSubject(f.Type, f.Subject)
+}
 
 // MarshalJSON writes the CloudEvents structured form.
 func (f Fact) MarshalJSON() ([]byte, error) {

@@ -30,14 +30,13 @@ const (
 	BucketTraining    = "training"    // training
 	BucketTrials      = "trials"      // workers (attempts and results of trials)
 	BucketEvaluation  = "evaluation"  // evaluation
-	BucketDeployment  = "deployment"  // deployment (its own state)
-	BucketDeployments = "deployments" // deployment (what serving follows)
+	BucketDeployments = "deployments" // deployment; serving follows it
 )
 
 // Buckets lists every KV bucket.
 func Buckets() []string {
 	return []string{BucketLeases, BucketResources, BucketValidation, BucketMonitoring, BucketRetraining,
-		BucketTraining, BucketTrials, BucketEvaluation, BucketDeployment, BucketDeployments}
+		BucketTraining, BucketTrials, BucketEvaluation, BucketDeployments}
 }
 
 // Stream describes one JetStream stream; infra creates them from this table.
