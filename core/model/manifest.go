@@ -1,0 +1,118 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidemill/tidemill/core/resource"
+	"github.com/tidemill/tidemill/events"
+)
+
+// Kinds of features.
+const (
+	KindNumeric = "numeric" // float32; null is NaN
+	KindString  = "string"  // null is ""
+)
+
+// Feature is one input of a model.
+type Feature struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"` // numeric or string
+}
+
+// How a model takes its features.
+const (
+	InputColumns = "columns" // one [N,1] tensor per feature, by name
+	InputMatrix  = "matrix"  // one float32 [N,F] tensor named "features"
+)
+
+// Contract is what a model is fed and what it answers.
+type Contract struct {
+	Task     string    `json:"task"` // binaryClassification, multiclassClassification or regression
+	Features []Feature `json:"features"`
+	Classes  []string  `json:"classes,omitempty"` // in the order of the probabilities; a binary model's second class is the positive one
+	Input    string    `json:"input,omitempty"`   // columns or matrix; found out by [Runtime.Open] when empty
+}
+
+// Width is the number of values that the model answers per row: the classes, or 1 for a regression.
+func (c Contract) Width() int {
+	if c.Task == resource.TaskRegression {
+		return 1
+	}
+	return len(c.Classes)
+}
+
+// Check tells what is wrong with the contract itself, before any model is looked at.
+func (c Contract) Check() error {
+	switch c.Task {
+	case resource.TaskBinary:
+		if len(c.Classes) != 2 {
+			return fmt.Errorf("a %s model has two classes, not %d", c.Task, len(c.Classes))
+		}
+	case resource.TaskMulticlass:
+		if len(c.Classes) < 2 {
+			return fmt.Errorf("a %s model needs at least two classes, not %d", c.Task, len(c.Classes))
+		}
+	case resource.TaskRegression:
+	default:
+		return fmt.Errorf("unknown task %q", c.Task)
+	}
+	if len(c.Features) == 0 {
+		return errors.New("a model needs at least one feature")
+	}
+	seen := map[string]bool{}
+	for _, f := range c.Features {
+		if f.Name == "" || seen[f.Name] {
+			return fmt.Errorf("feature name %q is empty or used twice", f.Name)
+		}
+		seen[f.Name] = true
+		if f.Kind != KindNumeric && f.Kind != KindString {
+			return fmt.Errorf("feature %s has the kind %q; use %s or %s", f.Name, f.Kind, KindNumeric, KindString)
+		}
+	}
+	return nil
+}
+
+// Metrics are the platform's own figures of a version.
+type Metrics struct {
+	Validation map[string]float64 `json:"validation,omitempty"` // they chose the trial
+	Test       map[string]float64 `json:"test,omitempty"`       // they judged the version
+}
+
+// Lineage says what a version was made from: the same lineage trains the same model.
+type Lineage struct {
+	Snapshot    events.Snapshot   `json:"snapshot"`
+	Cycle       string            `json:"cycle"`
+	Trial       string            `json:"trial"`
+	Candidate   string            `json:"candidate"`
+	Trainer     string            `json:"trainer"`
+	Params      map[string]any    `json:"params,omitempty"`
+	Seed        int64             `json:"seed"`
+	CodeDigest  string            `json:"codeDigest,omitempty"` // SHA-256 of the trainer's source; empty for a built-in trainer
+	Environment map[string]string `json:"environment,omitempty"`
+}
+
+// ONNX describes the model file.
+type ONNX struct {
+	Producer string           `json:"producer,omitempty"`
+	Opsets   map[string]int64 `json:"opsets"` // by operator domain; the standard one is ""
+}
+
+// Manifest describes a version and names the digest of each other file of its package.
+type Manifest struct {
+	Model   string `json:"model"`
+	Version string `json:"version"`
+	Dataset string `json:"dataset"`
+	Contract
+	FeatureSQL     string            `json:"featureSQL"` // the model carries its own: training, evaluation and serving compute the same
+	LabelSQL       string            `json:"labelSQL"`
+	Metrics        Metrics           `json:"metrics"`
+	Lineage        Lineage           `json:"lineage"`
+	TrainedThrough time.Time         `json:"trainedThrough"` // newest event time that the trainer saw
+	TrainRows      int64             `json:"trainRows"`
+	ValidationRows int64             `json:"validationRows"`
+	CreatedAt      time.Time         `json:"createdAt"`
+	ONNX           ONNX              `json:"onnx"`
+	Files          map[string]string `json:"files"` // SHA-256 (lower-case hex) by file name
+}

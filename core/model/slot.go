@@ -1,0 +1,124 @@
+package model
+
+import (
+	"runtime"
+
+	ort "github.com/yalue/onnxruntime_go"
+)
+
+// slot is a set of input and output tensors for n rows. The C library holds on to the tensors' memory, so it is pinned.
+type slot struct {
+	n       int
+	inputs  []ort.Value
+	outputs []ort.Value
+	numeric [][]float32         // per feature: the memory behind its tensor; nil for a string feature
+	text    []*ort.StringTensor // per feature; nil for a numeric one
+	last    []string            // per feature: what a one-row string tensor holds now
+	matrix  []float32           // [n*F] of the matrix mode
+	answer  []float32
+	pin     runtime.Pinner
+}
+
+// newSlot allocates the tensors that the wiring asks for.
+func newSlot(c Contract, w wiring, n int) (*slot, error) {
+	f := len(c.Features)
+	t := &slot{n: n, numeric: make([][]float32, f), text: make([]*ort.StringTensor, f), last: make([]string, f)}
+	if w.input == InputMatrix {
+		t.matrix = make([]float32, n*f)
+		if err := t.input(t.matrix, ort.NewShape(int64(n), int64(f))); err != nil {
+			t.free()
+			return nil, err
+		}
+	} else if err := t.columns(c); err != nil {
+		t.free()
+		return nil, err
+	}
+	t.answer = make([]float32, n*c.Width())
+	shape := ort.NewShape(int64(n), int64(c.Width()))
+	if w.outputRank == 1 {
+		shape = shape[:1]
+	}
+	t.pin.Pin(&t.answer[0])
+	out, err := ort.NewTensor(shape, t.answer)
+	if err != nil {
+		t.free()
+		return nil, err
+	}
+	t.outputs = []ort.Value{out}
+	return t, nil
+}
+
+func (t *slot) columns(c Contract) error {
+	shape := ort.NewShape(int64(t.n), 1)
+	for i, f := range c.Features {
+		if f.Kind == KindNumeric {
+			t.numeric[i] = make([]float32, t.n)
+			if err := t.input(t.numeric[i], shape); err != nil {
+				return err
+			}
+			continue
+		}
+		s, err := ort.NewStringTensor(shape)
+		if err != nil {
+			return err
+		}
+		t.text[i] = s
+		t.inputs = append(t.inputs, s)
+	}
+	return nil
+}
+
+func (t *slot) input(data []float32, shape ort.Shape) error {
+	t.pin.Pin(&data[0])
+	v, err := ort.NewTensor(shape, data)
+	if err != nil {
+		return err
+	}
+	t.inputs = append(t.inputs, v)
+	return nil
+}
+
+// run scores b, which has the slot's n rows, into out.
+func (t *slot) run(session *ort.DynamicAdvancedSession, b Batch, out []float32) error {
+	for i, c := range b.Columns {
+		switch {
+		case t.matrix != nil:
+			for row, v := range c.Numeric {
+				t.matrix[row*len(b.Columns)+i] = v
+			}
+		case t.numeric[i] != nil:
+			copy(t.numeric[i], c.Numeric)
+		default:
+			if err := t.setText(i, c.Text); err != nil {
+				return err
+			}
+		}
+	}
+	if err := session.Run(t.inputs, t.outputs); err != nil {
+		return err
+	}
+	copy(out, t.answer)
+	return nil
+}
+
+func (t *slot) setText(i int, text []string) error {
+	if t.n > 1 {
+		return t.text[i].SetContents(text)
+	}
+	// A fresh tensor holds "". Crossing into C costs more than comparing.
+	if text[0] == t.last[i] {
+		return nil
+	}
+	t.last[i] = text[0]
+	return t.text[i].SetElement(0, text[0])
+}
+
+// free gives the tensors back to the C library.
+func (t *slot) free() {
+	for _, values := range [][]ort.Value{t.inputs, t.outputs} {
+		for _, v := range values {
+			_ = v.Destroy() // releasing has nothing to report
+		}
+	}
+	t.pin.Unpin()
+}
