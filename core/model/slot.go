@@ -1,12 +1,9 @@
 package model
 
-import (
-	"runtime"
+import ort "github.com/yalue/onnxruntime_go"
 
-	ort "github.com/yalue/onnxruntime_go"
-)
-
-// slot is a set of input and output tensors for n rows. The C library holds on to the tensors' memory, so it is pinned.
+// slot is a set of input and output tensors for n rows. The C library points into the tensors' memory, which the slot keeps
+// reachable for as long as the tensors live.
 type slot struct {
 	n       int
 	inputs  []ort.Value
@@ -16,7 +13,6 @@ type slot struct {
 	last    []string            // per feature: what a one-row string tensor holds now
 	matrix  []float32           // [n*F] of the matrix mode
 	answer  []float32
-	pin     runtime.Pinner
 }
 
 // newSlot allocates the tensors that the wiring asks for.
@@ -38,7 +34,6 @@ func newSlot(c Contract, w wiring, n int) (*slot, error) {
 	if w.outputRank == 1 {
 		shape = shape[:1]
 	}
-	t.pin.Pin(&t.answer[0])
 	out, err := ort.NewTensor(shape, t.answer)
 	if err != nil {
 		t.free()
@@ -69,7 +64,6 @@ func (t *slot) columns(c Contract) error {
 }
 
 func (t *slot) input(data []float32, shape ort.Shape) error {
-	t.pin.Pin(&data[0])
 	v, err := ort.NewTensor(shape, data)
 	if err != nil {
 		return err
@@ -120,5 +114,4 @@ func (t *slot) free() {
 			_ = v.Destroy() // releasing has nothing to report
 		}
 	}
-	t.pin.Unpin()
 }
