@@ -3,6 +3,7 @@ package events
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,9 @@ func ParseDuration(s string) (Duration, error) {
 		unit, ok := units[rest[i:i+j]]
 		if err != nil || !ok {
 			return 0, bad
+		}
+		if n*float64(unit) > math.MaxInt64/2-float64(total) {
+			return 0, fmt.Errorf("%q is longer than 146 years", s)
 		}
 		total += time.Duration(n * float64(unit))
 		rest = rest[i+j:]
