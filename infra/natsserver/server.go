@@ -34,7 +34,8 @@ type Options struct {
 	Port int
 	// Token, when set, is asked of every client, Conn excepted (it knows it).
 	Token string
-	// MaxStore bounds the disk JetStream may reserve, in bytes; 0 leaves it to the server (three quarters of the free disk).
+	// MaxStore bounds the disk that streams may reserve together, in bytes; 0 means 1 TiB. A stream reserves its own limit in full
+	// when it is made, so a bound taken from the free disk would keep a small machine from starting.
 	MaxStore int64
 	// MaxMemory bounds the memory that memory streams may reserve, in bytes; 0 means 256 MiB.
 	MaxMemory int64
@@ -65,6 +66,9 @@ func Start(o Options) (*Server, error) {
 	}
 	if o.MaxMemory == 0 {
 		o.MaxMemory = 256 << 20
+	}
+	if o.MaxStore == 0 {
+		o.MaxStore = 1 << 40
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
