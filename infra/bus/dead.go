@@ -27,6 +27,9 @@ const (
 	headerReplayFor    = "Tidemill-Replay-For"
 )
 
+// HeaderJob carries the id of a message that is a job.
+const HeaderJob = "Tidemill-Job-Id"
+
 const maxDeadError = 2000 // bytes of an error that are kept
 
 // ErrNoLetter says that there is no such dead letter.
@@ -41,7 +44,8 @@ type Letter struct {
 	Seq         uint64    `json:"seq"`
 	Attempts    int       `json:"attempts"`
 	Error       string    `json:"error"`
-	Time        time.Time `json:"time"` // when it was given up
+	Time        time.Time `json:"time"`          // when it was given up
+	Job         string    `json:"job,omitempty"` // its id, when the message was a job
 	ContentType string    `json:"contentType,omitempty"`
 	Data        []byte    `json:"data,omitempty"` // the message as it was; List leaves it out
 }
@@ -67,6 +71,7 @@ func (d *Dead) Bury(ctx context.Context, l Letter) error {
 	for key, value := range map[string]string{
 		jetstream.MsgIDHeader: fmt.Sprintf("dead/%s/%s/%d", l.Handler, l.Stream, l.Seq),
 		headerContentType:     l.ContentType,
+		HeaderJob:             l.Job,
 		headerDeadSubject:     l.Subject, headerDeadStream: l.Stream, headerDeadSeq: strconv.FormatUint(l.Seq, 10),
 		headerDeadHandler: l.Handler, headerDeadError: oneLine(l.Error), headerDeadTime: l.Time.UTC().Format(time.RFC3339Nano),
 		headerDeadAttempts: strconv.Itoa(l.Attempts),
@@ -114,7 +119,8 @@ func (d *Dead) List(ctx context.Context, handler string) ([]Letter, error) {
 func readLetter(id uint64, h nats.Header, data []byte) Letter {
 	l := Letter{
 		ID: id, Handler: h.Get(headerDeadHandler), Stream: h.Get(headerDeadStream), Subject: h.Get(headerDeadSubject),
-		Error: h.Get(headerDeadError), ContentType: h.Get(headerContentType), Data: data,
+		Error: h.Get(headerDeadError), ContentType: h.Get(headerContentType), Job: h.Get(HeaderJob),
+		Data: data,
 	}
 	// Written by Bury; a letter of other origin simply lacks them.
 	l.Seq, _ = strconv.ParseUint(h.Get(headerDeadSeq), 10, 64)
@@ -155,6 +161,9 @@ func (d *Dead) Replay(ctx context.Context, id uint64) error {
 	msg.Header.Set(headerReplayFor, l.Handler)
 	if l.ContentType != "" {
 		msg.Header.Set(headerContentType, l.ContentType)
+	}
+	if l.Job != "" {
+		msg.Header.Set(HeaderJob, l.Job)
 	}
 	if _, err := d.js.PublishMsg(ctx, msg); err != nil {
 		return fmt.Errorf("replay dead letter %d: %w", id, err)
