@@ -29,6 +29,36 @@ type Categories struct {
 	Undercount int64            `json:"undercount,omitempty"`
 	// Registers is an encoded HyperLogLog of the values, when not Exact.
 	Registers []byte `json:"registers,omitempty"`
+	// Hashed counts all the values, by hash, in [HashBuckets] buckets, when not
+	// Exact. Unlike heavy hitters these are exact and merge exactly, so two
+	// columns of any cardinality can be compared by them.
+	Hashed []int64 `json:"hashed,omitempty"`
+}
+
+// HashBuckets is the number of buckets of hashed counts.
+const HashBuckets = 256
+
+// HashCounts counts the values by hash in [HashBuckets] buckets: exact for any
+// number of distinct values. The result is the caller's.
+func (c *Categories) HashCounts() []int64 {
+	if !c.Exact {
+		return slices.Clone(c.Hashed)
+	}
+	out := make([]int64, HashBuckets)
+	for k, n := range c.Counts {
+		out[bucketOf(k)] += n
+	}
+	return out
+}
+
+// bucketOf folds a 64-bit FNV-1a hash: its low byte alone is weakly mixed.
+func bucketOf(category string) int {
+	hash := fnv.New64a()
+	hash.Write([]byte(category))
+	h := hash.Sum64()
+	h ^= h >> 32
+	h ^= h >> 16
+	return int((h ^ h>>8) % HashBuckets)
 }
 
 // Sum is the number of values that Counts accounts for.
@@ -85,6 +115,10 @@ func (c Categories) merge(o Categories) (Categories, error) {
 	if out.Registers, err = sketch.MarshalBinary(); err != nil {
 		return Categories{}, fmt.Errorf("encode distinct counts: %w", err)
 	}
+	out.Hashed = c.HashCounts()
+	for i, n := range o.HashCounts() {
+		out.Hashed[i] += n
+	}
 	out.Undercount += compress(out.Counts)
 	return out, nil
 }
@@ -139,6 +173,8 @@ type categoryBuilder struct {
 	place      map[string]int
 	names      []string
 	counts     []int64
+	hashedAt   []int64             // how much of counts is in hashed already
+	hashed     []int64             // what shrinking would lose
 	overflow   *hyperloglog.Sketch // nil while exact
 	undercount int64
 }
@@ -177,7 +213,7 @@ func (b *categoryBuilder) count(v string, n int64) {
 		b.overflow.Insert([]byte(v))
 	}
 	b.place[v] = len(b.names)
-	b.names, b.counts = append(b.names, v), append(b.counts, n)
+	b.names, b.counts, b.hashedAt = append(b.names, v), append(b.counts, n), append(b.hashedAt, 0)
 	if len(b.names) > 16*CategoryCap {
 		b.shrink()
 	}
@@ -186,13 +222,25 @@ func (b *categoryBuilder) count(v string, n int64) {
 // shrink bounds the memory: sixteen times the cap, compressed rarely enough
 // that its sorting is spread over many values.
 func (b *categoryBuilder) shrink() {
+	b.hashed = b.hashCounts()
 	counts := b.asMap()
 	b.undercount += compress(counts)
-	b.place, b.names, b.counts = make(map[string]int, len(counts)), b.names[:0], b.counts[:0]
+	b.place = make(map[string]int, len(counts))
+	b.names, b.counts, b.hashedAt = b.names[:0], b.counts[:0], b.hashedAt[:0]
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
 		b.place[name] = len(b.names)
-		b.names, b.counts = append(b.names, name), append(b.counts, counts[name])
+		b.names, b.counts, b.hashedAt = append(b.names, name), append(b.counts, counts[name]), append(b.hashedAt, counts[name])
 	}
+}
+
+// hashCounts is the values so far by hash: those hashed before, and the rest.
+func (b *categoryBuilder) hashCounts() []int64 {
+	out := make([]int64, HashBuckets)
+	copy(out, b.hashed)
+	for i, name := range b.names {
+		out[bucketOf(name)] += b.counts[i] - b.hashedAt[i]
+	}
+	return out
 }
 
 func (b *categoryBuilder) asMap() map[string]int64 {
@@ -208,6 +256,7 @@ func (b *categoryBuilder) build() (Categories, error) {
 	if c.Exact {
 		return c, nil
 	}
+	c.Hashed = b.hashCounts()
 	c.Undercount += compress(c.Counts)
 	var err error
 	if c.Registers, err = b.overflow.MarshalBinary(); err != nil {

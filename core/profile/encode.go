@@ -125,17 +125,37 @@ func (c *Categories) check(count int64) error {
 		}
 		total += n
 	}
-	if total > count || (c.Exact && (total != count || c.Registers != nil || c.Undercount != 0)) {
+	if total > count || (c.Exact && (total != count || c.Registers != nil || c.Hashed != nil || c.Undercount != 0)) {
 		return fmt.Errorf("%d values, but %d in categories", count, total)
 	}
 	if c.Exact {
 		return nil
+	}
+	if err := checkHashed(c.Hashed, count); err != nil {
+		return err
 	}
 	if len(c.Registers) < 2 || c.Registers[1] != distinctPrecision {
 		return errors.New("distinct counts of another precision")
 	}
 	if err := new(hyperloglog.Sketch).UnmarshalBinary(c.Registers); err != nil {
 		return fmt.Errorf("distinct counts: %w", err)
+	}
+	return nil
+}
+
+func checkHashed(hashed []int64, count int64) error {
+	if len(hashed) != HashBuckets {
+		return fmt.Errorf("%d hash buckets, expected %d", len(hashed), HashBuckets)
+	}
+	total := int64(0)
+	for _, n := range hashed {
+		if n < 0 || n > count {
+			return fmt.Errorf("a hash bucket has the count %d", n)
+		}
+		total += n
+	}
+	if total != count {
+		return fmt.Errorf("%d values, but %d in hash buckets", count, total)
 	}
 	return nil
 }

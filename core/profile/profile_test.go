@@ -190,6 +190,11 @@ func TestBeyondTheCapTheErrorIsStated(t *testing.T) {
 	}
 	// Distinct counts are a maximum over registers: the same however merged.
 	require.Equal(t, direct.Column("word").Categories.Registers, merged.Column("word").Categories.Registers)
+	// Hashed counts are sums of every value: the same too, and the same as
+	// counting the truth.
+	exact := Categories{Counts: truth, Exact: true}
+	require.Equal(t, exact.HashCounts(), direct.Column("word").Categories.Hashed)
+	require.Equal(t, exact.HashCounts(), merged.Column("word").Categories.Hashed)
 }
 
 func TestCrossingTheCapInAMerge(t *testing.T) {
@@ -333,12 +338,12 @@ func TestDecodeRefuses(t *testing.T) {
 		`{"version":2}`:           "version 2, this program reads version 1",
 		`{"version":1,"more":1}`:  "unknown field",
 		`{"version":1,"rows":-1}`: "negative",
-		`{"version":1,"columns":[{"name":"b","kind":"timestamp","times":{}},{"name":"a","kind":"timestamp","times":{}}]}`:                      "order",
-		`{"version":1,"columns":[{"name":"a","kind":"numeric"}]}`:                                                                              "numbers",
-		`{"version":1,"columns":[{"name":"a","kind":"numeric","count":2,"numbers":{"count":2,"positive":[{"i":1,"n":1}]}}]}`:                   "in buckets",
-		`{"version":1,"columns":[{"name":"a","kind":"string","count":1,"categories":{"counts":{"x":2},"exact":true}}]}`:                        "count 2",
-		`{"version":1,"columns":[{"name":"a","kind":"string","count":1,"categories":{"counts":{},"exact":false,"registers":"AgwAAAAAAAA="}}]}`: "distinct",
-		`{"version":1,"columns":[{"name":"a","kind":"vector"}]}`:                                                                               "unknown kind",
+		`{"version":1,"columns":[{"name":"b","kind":"timestamp","times":{}},{"name":"a","kind":"timestamp","times":{}}]}`:        "order",
+		`{"version":1,"columns":[{"name":"a","kind":"numeric"}]}`:                                                                "numbers",
+		`{"version":1,"columns":[{"name":"a","kind":"numeric","count":2,"numbers":{"count":2,"positive":[{"i":1,"n":1}]}}]}`:     "in buckets",
+		`{"version":1,"columns":[{"name":"a","kind":"string","count":1,"categories":{"counts":{"x":2},"exact":true}}]}`:          "count 2",
+		`{"version":1,"columns":[{"name":"a","kind":"string","count":1,"categories":{"counts":{},"exact":false,"hashed":[1]}}]}`: "hash buckets",
+		`{"version":1,"columns":[{"name":"a","kind":"vector"}]}`:                                                                 "unknown kind",
 		`{"version":1} {}`: "decode",
 		`[`:                "decode",
 	} {
