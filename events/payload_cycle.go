@@ -132,6 +132,12 @@ type TrialProgressed struct {
 	Log      []string           `json:"log,omitempty"`
 }
 
+// Feature is one input of a model.
+type Feature struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"` // numeric (float32, null is NaN) or string (null is "")
+}
+
 // TrialFinished is the one result of a trial. Validation figures are the platform's, never the trainer's own.
 type TrialFinished struct {
 	Trial          string             `json:"trial"`
@@ -140,8 +146,11 @@ type TrialFinished struct {
 	Candidate      string             `json:"candidate"`
 	Attempt        int                `json:"attempt"`
 	Succeeded      bool               `json:"succeeded"`
-	Reason         string             `json:"reason,omitempty"` // why it failed, for a person
-	Package        *Blob              `json:"package,omitempty"`
+	Reason         string             `json:"reason,omitempty"`  // why it failed, for a person
+	Package        *Blob              `json:"package,omitempty"` // the ONNX file
+	Features       []Feature          `json:"features,omitempty"`
+	Classes        []string           `json:"classes,omitempty"` // in the order of the model's probabilities
+	Input          string             `json:"input,omitempty"`   // how the model takes its features: columns or matrix
 	Validation     map[string]float64 `json:"validation,omitempty"`
 	Reported       map[string]float64 `json:"reported,omitempty"` // the trainer's own figures; shown, never judged
 	TrainRows      int64              `json:"trainRows,omitempty"`

@@ -16,10 +16,7 @@ const (
 )
 
 // Feature is one input of a model.
-type Feature struct {
-	Name string `json:"name"`
-	Kind string `json:"kind"` // numeric or string
-}
+type Feature = events.Feature
 
 // How a model takes its features.
 const (
