@@ -45,6 +45,8 @@ type Resource struct {
 	// Canonical is the document as canonical JSON (defaults filled in, sorted keys); Digest is its SHA-256.
 	Canonical json.RawMessage
 	Digest    string
+
+	src *document // where it was written, for errors
 }
 
 // Column types.
