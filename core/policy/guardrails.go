@@ -96,12 +96,15 @@ func (s *State) cooldownGuard(which, since string, limit time.Duration, last Clo
 	}
 	r := &events.Reason{Rule: "cooldown." + which, Target: limit.Seconds()}
 	if s.on(last).IsZero() {
-		r.Holds, r.Text = true, "there was no cycle yet that would need to cool down"
+		r.Holds, r.Text = true, "nothing has happened yet that would need to cool down"
 		return r
 	}
 	passed := max(0, s.clock(now).Sub(s.on(last)))
 	r.Value, r.Holds = passed.Seconds(), passed >= limit
 	r.Text = fmt.Sprintf("%s of %s have passed since %s (%s clock)", span(passed), span(limit), since, s.clockName())
+	if r.Holds {
+		r.Text = fmt.Sprintf("%s have passed since %s, at least %s are needed (%s clock)", span(passed), since, span(limit), s.clockName())
+	}
 	return r
 }
 
@@ -205,6 +208,10 @@ func (s *State) noveltyGuard(manual bool) *events.Reason {
 	}
 	if manual {
 		r.Text = "the snapshot, window or model differs from that of version " + c.Version
+		return r
+	}
+	if c.TrainedThrough.IsZero() {
+		r.Text = "it is not known through when version " + c.Version + " was trained"
 		return r
 	}
 	ends := s.Data.MaxTime.Add(-s.Spec.Holdout.Std())

@@ -94,7 +94,7 @@ func guardrailScenarios() []scenario {
 	return []scenario{
 		{"cooldown after a request, on the event clock", steps(first(policyOf(newRows(1500), cooldown(6*day, 0))),
 			step{time.Hour, seen(33, "1"), "held by cooldown.requested", "5d of 6d have passed since the last request (event clock)"},
-			step{time.Hour, seen(34, "1"), "request m-2 newData", "6d of 6d"},
+			step{time.Hour, seen(34, "1"), "request m-2 newData", "6d have passed since the last request, at least 6d are needed"},
 		)},
 		{"cooldown after a promotion, on the wall", steps(first(policyOf(newRows(1500), onWall, cooldown(0, 24*time.Hour))),
 			step{3*time.Hour + 12*time.Minute, seen(40, "1"), "held by cooldown.promoted", "3h12m of 1d have passed since the last change of champion (wall clock)"},
@@ -152,6 +152,13 @@ func guardrailScenarios() []scenario {
 			step{0, seen(40, "1"), "request m-2 newData", ""},
 			step{0, rejected("m-2", 2), "end m-2 rejected, held by onRejected", ""},
 			step{0, flights(2), "request m-3 newData", "the model was changed since"},
+		)},
+		{"a promotion ends the memory of a refusal", steps(first(policyOf(newRows(15_000), untilRows(60_000))),
+			step{0, seen(40, "1"), "request m-2 newData", ""},
+			step{0, rejected("m-2", 2), "end m-2 rejected, held by onRejected", ""},
+			step{0, asked(""), "request m-3 manual+newData", ""},
+			step{0, promoted("m-3", 3, 40), "end m-3 promoted", ""},
+			step{0, seen(50, "3"), "request m-4 newData", ""},
 		)},
 		{"a refused first model waits too", []step{
 			{0, flights(1), "quiet", ""},
