@@ -1,0 +1,134 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tidemill/tidemill/core/model"
+)
+
+// LabelColumn is the name of the label in exported files.
+const LabelColumn = "label"
+
+// Schema is schema.json beside the rows that a trainer reads.
+type Schema struct {
+	Model    string          `json:"model"`
+	Task     string          `json:"task"`
+	Features []model.Feature `json:"features"` // the columns, in this order
+	Label    string          `json:"label"`    // the column after them; a binary label is 0 or 1
+	Classes  []string        `json:"classes,omitempty"`
+	File     string          `json:"file"`
+	Rows     int             `json:"rows"`
+}
+
+// folders are the places of a trial that a process gets.
+type folders struct {
+	scratch, code, train, validation, model, output, temp, checkpoints string
+}
+
+func makeFolders(scratch, checkpoints string) (folders, error) {
+	f := folders{scratch: scratch, code: filepath.Join(scratch, "code"), train: filepath.Join(scratch, "input", "train"),
+		validation: filepath.Join(scratch, "input", "validation"), model: filepath.Join(scratch, "model"),
+		output: filepath.Join(scratch, "output"), temp: filepath.Join(scratch, "tmp"), checkpoints: checkpoints}
+	for _, dir := range []string{f.code, f.train, f.validation, f.model, f.output, f.temp, f.checkpoints} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return f, fmt.Errorf("make the trial's folders: %w", err)
+		}
+	}
+	return f, nil
+}
+
+// export writes one channel: the rows and their schema.
+func (r *Runner) export(ctx context.Context, s Spec, q Query, rows Rows, dir, channel string) error {
+	format := s.Candidate.Format
+	if format == "" {
+		format = FormatParquet
+	}
+	schema := Schema{Model: s.Model, Task: s.Task, Features: rows.Features, Label: LabelColumn, Classes: rows.Classes,
+		File: channel + "." + format, Rows: rows.Batch.N}
+	if err := r.data.Export(ctx, q, filepath.Join(dir, schema.File), format); err != nil {
+		return fmt.Errorf("export %s rows: %w", channel, err)
+	}
+	b, err := json.MarshalIndent(schema, "", "  ")
+	if err != nil {
+		return fmt.Errorf("export %s rows: %w", channel, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "schema.json"), b, 0o644); err != nil {
+		return fmt.Errorf("export %s rows: %w", channel, err)
+	}
+	return nil
+}
+
+// arguments are the hyperparameters as --name value, sorted by name.
+func arguments(params map[string]any) []string {
+	var out []string
+	for _, name := range sortedNames(params) {
+		out = append(out, "--"+name, text(params[name]))
+	}
+	return out
+}
+
+// environ is the whole environment of a trainer.
+func environ(s Spec, f folders, path string, getenv func(string) string) ([]string, error) {
+	params := s.Hyperparameters()
+	all, err := json.Marshal(params)
+	if err != nil {
+		return nil, failed("the hyperparameters are no JSON: %v", err)
+	}
+	lang := getenv("LANG")
+	if lang == "" {
+		lang = "C.UTF-8"
+	}
+	out := []string{
+		"PATH=" + path, "LANG=" + lang, "HOME=" + f.scratch, "TMPDIR=" + f.temp,
+		"SM_CHANNEL_TRAIN=" + f.train, "SM_CHANNEL_TRAINING=" + f.train, "SM_CHANNEL_VALIDATION=" + f.validation,
+		"SM_MODEL_DIR=" + f.model, "SM_OUTPUT_DATA_DIR=" + f.output,
+		"SM_HPS=" + string(all), "SM_NUM_CPUS=" + strconv.Itoa(goruntime.NumCPU()), "SM_NUM_GPUS=0",
+		`SM_HOSTS=["algo-1"]`, "SM_CURRENT_HOST=algo-1",
+		"TIDEMILL_CHECKPOINT_DIR=" + f.checkpoints, "TIDEMILL_SEED=" + strconv.FormatInt(s.Seed, 10),
+		// A hash seed is 32 bits wide.
+		"PYTHONUNBUFFERED=1", "PYTHONHASHSEED=" + strconv.FormatUint(uint64(uint32(s.Seed)), 10),
+	}
+	for _, name := range sortedNames(params) {
+		out = append(out, "SM_HP_"+variable(name)+"="+text(params[name]))
+	}
+	return out, nil
+}
+
+// variable is a hyperparameter's name as part of a variable's: "num-leaves" becomes NUM_LEAVES.
+func variable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(name))
+}
+
+// text is a hyperparameter as an argument: strings as they are, all else as JSON.
+func text(v any) string {
+	if s, ok := v.(string); ok {
+		return s
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(b)
+}
+
+func sortedNames(m map[string]any) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
