@@ -17,7 +17,7 @@ import (
 
 // maxBytes bounds a file of resources; maxDepth bounds how deep its lists and mappings may nest.
 const (
-	maxBytes = 4 << 20
+	maxBytes = 1 << 20
 	maxDepth = 200
 )
 
