@@ -54,16 +54,14 @@ func (s *State) end(outcome, reason, version string) *events.CycleEnded {
 	}
 	s.Running = nil
 	back := &Setback{Cycle: c.ID, Version: version, Snapshot: c.Snapshot, ModelRevision: c.ModelRevision, Rows: c.Marks.Rows, Reason: clip(reason)}
-	switch outcome {
-	case events.OutcomeRejected:
-		if !c.Override {
-			s.Rejected = back
-		}
-	case events.OutcomeFailed:
-		if !c.Override {
-			s.Failed = back
-		}
-		for i := range s.Schedules { // it failed to serve them
+	switch {
+	case outcome == events.OutcomeRejected && !c.Override:
+		s.Rejected = back
+	case outcome == events.OutcomeFailed && !c.Override:
+		s.Failed = back
+	}
+	if outcome == events.OutcomeFailed || outcome == events.OutcomeSuperseded {
+		for i := range s.Schedules { // it didn't serve them
 			if k := &s.Schedules[i]; k.Due.IsZero() && slices.Contains(c.Schedules, k.Key) {
 				k.Due = c.Requested.Wall
 			}

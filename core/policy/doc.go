@@ -29,12 +29,14 @@
 // came due and any new row. A changed model lifts it: another recipe isn't the same refusal. After a failed cycle it means
 // another snapshot or a changed model. A candidate of a window that a person chose never holds the policy's own cycles.
 //
-// A person's wish passes over triggers, mode, pause, cooldown and the memory of refusals. It waits for the running cycle and for the
-// budget (which protects the machine, whoever asks), and is refused when the champion has just this snapshot, window and recipe.
+// A person's wish passes over triggers, mode, pause, cooldown and the memory of refusals. It waits for the running cycle
+// and for the budget (which protects the machine, whoever asks), and is refused when the champion has just this snapshot,
+// window and recipe. Wishes merge: both causes are kept, and the last window that was given.
 //
 // # Cycles
 //
 // At most one cycle runs per model, and one wish waits. A cycle ends exactly once, by whichever comes first: model.ready
-// of it (promoted), candidate.rejected, candidate.failed, its deadline (failed) or the end of its model or dataset
-// (cancelled). Later facts about it end nothing; a version that is promoted late still becomes champion.
+// of it (promoted), candidate.rejected, candidate.failed, its deadline (failed), the end of its model or dataset
+// (cancelled), or another champion or dataset in its place (superseded). Later facts about it end nothing; a version that
+// is promoted late still becomes champion.
 package policy

@@ -71,6 +71,10 @@ type CandidateFailed events.CandidateFailed
 // CandidateRejected ends its cycle as rejected.
 type CandidateRejected events.CandidateRejected
 
+// RolloutRefused says that deployment will not promote the candidate of a cycle, because another version became champion
+// meanwhile: rollout.rolled_back in that cycle, with no model.ready. It ends the cycle as superseded.
+type RolloutRefused struct{ Cycle, Version, Reason string }
+
 // ModelReady changes the champion, and ends its cycle as promoted.
 type ModelReady events.ModelReady
 
@@ -203,6 +207,13 @@ func (o CandidateRejected) fold(s *State, _ time.Time) *events.CycleEnded {
 		return nil
 	}
 	return s.end(events.OutcomeRejected, o.Verdict.Reason, o.Version.Version)
+}
+
+func (o RolloutRefused) fold(s *State, _ time.Time) *events.CycleEnded {
+	if s.Running == nil || s.Running.ID != o.Cycle {
+		return nil
+	}
+	return s.end(events.OutcomeSuperseded, o.Reason, o.Version)
 }
 
 func (o ModelReady) fold(s *State, now time.Time) (end *events.CycleEnded) {

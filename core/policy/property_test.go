@@ -67,11 +67,13 @@ func (w *world) draw(t *rapid.T) Observation {
 }
 
 func (w *world) answer(t *rapid.T, c *events.CycleRequested) Observation {
-	switch rapid.IntRange(0, 2).Draw(t, "answer") {
+	switch rapid.IntRange(0, 3).Draw(t, "answer") {
 	case 0:
 		return CandidateFailed{Cycle: c.Cycle, Reason: "exit code 1"}
 	case 1:
 		return rejected(c.Cycle, int(c.Number))
+	case 2:
+		return RolloutRefused{Cycle: c.Cycle, Reason: "another champion"}
 	}
 	w.version++
 	return ModelReady{Version: events.Version{Model: "m", Version: fmt.Sprint(w.version), Snapshot: c.Snapshot.ID,

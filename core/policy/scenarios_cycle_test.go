@@ -87,6 +87,11 @@ func cycleScenarios() []scenario {
 			step{0, DatasetDeleted{}, "end m-2 cancelled, held by dataset", "the dataset flights is deleted"},
 			step{0, DatasetApplied{}, "request m-3 newData", ""},
 		)},
+		{"a candidate that was judged against a former champion is superseded", begun(
+			step{0, seen(50, "1"), "pending", ""},
+			step{0, RolloutRefused{Cycle: "m-1", Version: "1", Reason: "late"}, "pending", ""},
+			step{0, RolloutRefused{Cycle: "m-2", Version: "2", Reason: "judged against version 0"}, "end m-2 superseded, request m-3 newData", ""},
+		)},
 		{"moving to another dataset supersedes", begun(
 			step{0, ModelApplied{Revision: 2, Spec: resource.ModelSpec{Dataset: "trains"}}, "end m-2 superseded", ""},
 			step{0, seen(50, "1"), "quiet", ""},

@@ -121,7 +121,7 @@ type Cycle struct {
 	Deadline      time.Time `json:"deadline"` // wall
 	Manual        bool      `json:"manual,omitempty"`
 	Override      bool      `json:"override,omitempty"`  // its window isn't the policy's
-	Schedules     []string  `json:"schedules,omitempty"` // keys it serves; due again when it fails
+	Schedules     []string  `json:"schedules,omitempty"` // keys it serves; due again when it fails or is superseded
 }
 
 // Wish is the one cycle that waits. A person's wish stays until it is served or refused; what triggers wish is looked at
