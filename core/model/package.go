@@ -24,9 +24,9 @@ var ErrCorrupt = errors.New("package is corrupt")
 // Prefix is where a version's package lives in blob storage: the URI of the version.
 func Prefix(model, version string) string { return "models/" + model + "/" + version }
 
-// Writer stores one immutable object under a key.
+// Writer stores one immutable object under a key, and returns when it is durable.
 type Writer interface {
-	Put(ctx context.Context, key string, b []byte) error
+	PutBytes(ctx context.Context, key string, b []byte) (events.Blob, error)
 }
 
 // Reader reads one object by its key.
@@ -77,10 +77,10 @@ func (p Package) Ref() events.Version {
 
 // Write stores the package. The manifest goes last, so that a manifest that can be read has its model beside it.
 func (p Package) Write(ctx context.Context, w Writer) error {
-	if err := w.Put(ctx, p.URI()+"/"+ModelFile, p.ONNX); err != nil {
+	if _, err := w.PutBytes(ctx, p.URI()+"/"+ModelFile, p.ONNX); err != nil {
 		return fmt.Errorf("write package %s: %w", p.URI(), err)
 	}
-	if err := w.Put(ctx, p.URI()+"/"+ManifestFile, p.ManifestJSON); err != nil {
+	if _, err := w.PutBytes(ctx, p.URI()+"/"+ManifestFile, p.ManifestJSON); err != nil {
 		return fmt.Errorf("write package %s: %w", p.URI(), err)
 	}
 	return nil

@@ -17,7 +17,10 @@ import (
 // memory is blob storage in a map.
 type memory map[string][]byte
 
-func (m memory) Put(_ context.Context, key string, b []byte) error { m[key] = b; return nil }
+func (m memory) PutBytes(_ context.Context, key string, b []byte) (events.Blob, error) {
+	m[key] = b
+	return events.Blob{Key: key, Bytes: int64(len(b))}, nil
+}
 
 func (m memory) Get(_ context.Context, key string) ([]byte, error) {
 	b, ok := m[key]

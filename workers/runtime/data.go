@@ -50,7 +50,7 @@ type Data interface {
 // Blobs reads and writes immutable objects.
 type Blobs interface {
 	Get(ctx context.Context, key string) ([]byte, error)
-	Put(ctx context.Context, key string, b []byte) error
+	PutBytes(ctx context.Context, key string, b []byte) (events.Blob, error)
 }
 
 // query is the query of one of the spec's ranges.

@@ -76,14 +76,14 @@ type memory struct {
 	m  map[string][]byte
 }
 
-func (m *memory) Put(_ context.Context, key string, b []byte) error {
+func (m *memory) PutBytes(_ context.Context, key string, b []byte) (events.Blob, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.m == nil {
 		m.m = map[string][]byte{}
 	}
 	m.m[key] = b
-	return nil
+	return events.Blob{Key: key, SHA256: sum(b), Bytes: int64(len(b))}, nil
 }
 
 func (m *memory) Get(_ context.Context, key string) ([]byte, error) {
@@ -114,8 +114,9 @@ func (b *bench) trial(script string, files map[string][]byte) runtime.Spec {
 	require.NoError(b.t, err)
 	s := builtin()
 	s.Trial = "late-1-script-1"
-	s.Code = &events.Blob{Key: "code", SHA256: sum(packed), Bytes: int64(len(packed))}
-	require.NoError(b.t, b.blobs.Put(context.Background(), "code", packed))
+	blob, err := b.blobs.PutBytes(context.Background(), "code", packed)
+	require.NoError(b.t, err)
+	s.Code = &blob
 	s.Candidate = resource.Candidate{Name: "script", Trainer: "process", Command: []string{"sh", "train.sh"}, Format: "csv", Pool: "default"}
 	return s
 }

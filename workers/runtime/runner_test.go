@@ -277,23 +277,6 @@ func TestSpecRoundTrip(t *testing.T) {
 	}
 }
 
-func TestPackSource(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	for _, name := range []string{"train.py", "lib/deep/x.py", ".venv/bin/python", "__pycache__/x.pyc"} {
-		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644))
-	}
-	first, err := runtime.PackSource(dir)
-	require.NoError(t, err)
-	require.NoError(t, os.Chtimes(filepath.Join(dir, "train.py"), time.Unix(0, 0), time.Unix(0, 0)))
-	second, err := runtime.PackSource(dir)
-	require.NoError(t, err)
-	require.Equal(t, first, second, "the digest is of the content alone")
-	_, err = runtime.PackSource(filepath.Join(dir, "nowhere"))
-	require.ErrorContains(t, err, "nowhere")
-}
-
 func FuzzDecodeSpec(f *testing.F) {
 	text, err := json.Marshal(builtin())
 	require.NoError(f, err)

@@ -155,12 +155,11 @@ func (w *Worker) try(ctx context.Context, spec Spec, attempt jobs.Attempt) (even
 
 // store puts the model into blob storage and fills the outcome in.
 func (w *Worker) store(ctx context.Context, spec Spec, out events.TrialFinished, r Result) (events.TrialFinished, error) {
-	key := fmt.Sprintf("trials/%s/%d/model.onnx", spec.Trial, out.Attempt)
-	if err := w.blobs.Put(ctx, key, r.ONNX); err != nil {
+	blob, err := w.blobs.PutBytes(ctx, fmt.Sprintf("trials/%s/%d/model.onnx", spec.Trial, out.Attempt), r.ONNX)
+	if err != nil {
 		return out, fmt.Errorf("store the model of %s: %w", spec.Trial, err)
 	}
-	out.Succeeded = true
-	out.Package = &events.Blob{Key: key, SHA256: digest(r.ONNX), Bytes: int64(len(r.ONNX))}
+	out.Succeeded, out.Package = true, &blob
 	out.Features, out.Classes, out.Input = r.Contract.Features, r.Contract.Classes, r.Contract.Input
 	out.Validation, out.Reported = r.Validation, r.Reported
 	out.TrainRows, out.ValidationRows, out.TestRows = r.TrainRows, r.ValidationRows, r.TestRows
