@@ -131,6 +131,7 @@ type Model struct {
 	OpenAlerts []events.Alert          `json:"openAlerts"`
 	Evaluation *events.PolicyEvaluated `json:"evaluation,omitempty"` // the last one
 	Observed   uint64                  `json:"observed"`             // ordinal of the last segment observed for it
+	Decided    uint64                  `json:"decided"`              // highest ordinal of a segment that its policy was evaluated on
 	Cycles     map[string]int64        `json:"cycles"`               // how many by outcome, and "requested"
 	LastCycle  string                  `json:"lastCycle,omitempty"`
 }

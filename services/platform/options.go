@@ -1,0 +1,84 @@
+package platform
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Options say what a process runs and where.
+type Options struct {
+	// DataDir holds everything that this process keeps on disk.
+	DataDir string
+	// HTTP is the address of the API, the dashboard and inference.
+	HTTP string
+	// NATS is the address on which the embedded server listens; NATSURL names an external server instead.
+	NATS      string
+	NATSURL   string
+	NATSToken string
+	// BlobURL is where segments, packages and profiles lie; "": files in DataDir.
+	BlobURL string
+	// Targets to run; "all" is every one of them.
+	Targets []string
+	// Pool and Slots of the worker target.
+	Pool  string
+	Slots int
+	// Replicas of streams and documents on an external cluster.
+	Replicas int
+	// LeaseTTL is how long the lease of a deciding service outlives a dead holder; 0: the default.
+	LeaseTTL time.Duration
+	// Token guards the API; "": one is made and kept in DataDir.
+	Token   string
+	Version string
+	Log     *zap.Logger
+	// Ready is called once when everything runs.
+	Ready func(Endpoint)
+}
+
+// All is the target that stands for every one.
+const All = "all"
+
+func (o *Options) complete() error {
+	if len(o.Targets) == 0 {
+		o.Targets = []string{All}
+	}
+	var names []string
+	for _, t := range o.Targets {
+		if t == All {
+			names = append(names, TargetNames()...)
+			continue
+		}
+		if !slices.Contains(TargetNames(), t) {
+			return fmt.Errorf("unknown target %q: use %s or a comma-separated list of %s", t, All, strings.Join(TargetNames(), ", "))
+		}
+		names = append(names, t)
+	}
+	slices.Sort(names)
+	o.Targets = slices.Compact(names)
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	if o.Slots == 0 {
+		o.Slots = 1
+	}
+	dir, err := filepath.Abs(o.DataDir)
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	o.DataDir = dir
+	if o.BlobURL == "" {
+		o.BlobURL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dir, "blobs")), RawQuery: "create=true"}).String()
+	}
+	return nil
+}
+
+// runs tells whether the process runs a target.
+func (o *Options) runs(target string) bool { return slices.Contains(o.Targets, target) }
+
+// whole tells whether the process is an installation of its own: nothing else can use its broker and its blobs.
+func (o *Options) whole() bool { return o.NATSURL == "" }
