@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -32,4 +33,32 @@ func TestWatermillSuite(t *testing.T) {
 		ConsumerGroups: true, GuaranteedOrder: true, Persistent: true,
 		GenerateTopicFunc: func(c tests.TestContext) string { return "suite." + c.TestID.String() },
 	}, func(t *testing.T) (message.Publisher, message.Subscriber) { return inGroup(t, "") }, inGroup)
+}
+
+// TestNextMessageNeverWaitsForAHeartbeat guards a trap of the client library, see next. It shows most often under -race.
+func TestNextMessageNeverWaitsForAHeartbeat(t *testing.T) {
+	t.Parallel()
+	const count = 3000
+	server := natstest.StartWith(t, natsserver.Options{DataDir: t.TempDir(), Unsynced: true})
+	js := natstest.OpenJetStream(t, natstest.Conn(t, server))
+	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}})
+	require.NoError(t, err)
+	messages := make([]*message.Message, count)
+	for i := range messages {
+		messages[i] = message.NewMessage(strconv.Itoa(i), nil)
+	}
+	require.NoError(t, bus.NewPublisher(js).Publish("s.a", messages...))
+	s := bus.NewSubscriber(js, bus.SubscriberOptions{Stream: "S"})
+	defer s.Close()
+	received, err := s.Subscribe(t.Context(), "s.a")
+	require.NoError(t, err)
+	for i := range count {
+		select {
+		case m := <-received:
+			require.Equal(t, strconv.Itoa(i), m.UUID)
+			m.Ack()
+		case <-time.After(2 * time.Second):
+			require.Failf(t, "stalled", "at message %d", i)
+		}
+	}
 }

@@ -2,9 +2,11 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -12,6 +14,8 @@ const (
 	pullHeartbeat   = 2 * time.Second
 	minSubscribeGap = 50 * time.Millisecond
 	maxSubscribeGap = 2 * time.Second
+	firstNudge      = time.Millisecond
+	lastNudge       = 64 * time.Millisecond
 
 	metaRetryIn = "Tidemill-Retry-In"
 )
@@ -80,7 +84,7 @@ func (s *subscription) read(ctx context.Context, consumer jetstream.Consumer) (d
 	}
 	defer messages.Stop()
 	for {
-		raw, err := messages.Next(jetstream.NextContext(ctx))
+		raw, err := next(ctx, messages)
 		if err != nil {
 			return delivered, err
 		}
@@ -91,8 +95,27 @@ func (s *subscription) read(ctx context.Context, consumer jetstream.Consumer) (d
 	}
 }
 
+// next waits for the next message. With one message per pull request, an iterator forgets to ask for the next one when the answer
+// to the last came faster than its own bookkeeping; it then only notices by a missing heartbeat, seconds later. Calling Next anew
+// makes it ask. So the first waits are short.
+func next(ctx context.Context, messages jetstream.MessagesContext) (jetstream.Msg, error) {
+	for wait := firstNudge; wait <= lastNudge; wait *= 4 {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		msg, err := messages.Next(jetstream.NextMaxWait(wait))
+		if !errors.Is(err, nats.ErrTimeout) {
+			return msg, err
+		}
+	}
+	return messages.Next(jetstream.NextContext(ctx))
+}
+
 // deliver hands one message out and stays with it until it is settled.
 func (s *subscription) deliver(ctx context.Context, raw jetstream.Msg) error {
+	if ctx.Err() != nil {
+		return raw.Nak()
+	}
 	meta, err := raw.Metadata()
 	if err != nil {
 		return err
