@@ -176,11 +176,12 @@ type Version struct {
 // CandidateTrained says that the best trial of a cycle became a version.
 type CandidateTrained struct {
 	Version
-	Cycle      string             `json:"cycle"`
-	Candidate  string             `json:"candidate"`
-	Trial      string             `json:"trial"`
-	Validation map[string]float64 `json:"validation"`
-	Data       Snapshot           `json:"data"`
+	Cycle         string             `json:"cycle"`
+	Candidate     string             `json:"candidate"`
+	Trial         string             `json:"trial"`
+	Validation    map[string]float64 `json:"validation"`
+	Data          Snapshot           `json:"data"`
+	ModelRevision uint64             `json:"modelRevision"`
 }
 
 // CandidateFailed says that no trial of a cycle gave a usable model.

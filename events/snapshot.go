@@ -19,3 +19,9 @@ func hashLines(a, b string) string {
 	sum := sha256.Sum256([]byte(a + "\n" + b))
 	return hex.EncodeToString(sum[:])
 }
+
+// SHA256 is the digest of b as everything in Tidemill writes it: lower-case hex.
+func SHA256(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}

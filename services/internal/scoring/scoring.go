@@ -1,0 +1,148 @@
+// Package scoring opens versions and lets them score rows, for the services that judge: monitoring, evaluation and the gateway.
+package scoring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/tidemill/tidemill/core/evaluation"
+	"github.com/tidemill/tidemill/core/model"
+	"github.com/tidemill/tidemill/core/resource"
+	"github.com/tidemill/tidemill/events"
+	"github.com/tidemill/tidemill/workers/runtime"
+)
+
+// keep is how many opened versions are held.
+const keep = 16
+
+// ErrNoRows says that a version was given no row with a label that it can judge.
+var ErrNoRows = errors.New("no rows to judge")
+
+// Versions opens versions and keeps the last few. It is safe for concurrent use.
+type Versions struct {
+	blobs   model.Reader
+	runtime *model.Runtime
+
+	mu    sync.Mutex
+	open  map[string]*Version // by digest
+	order []string            // oldest first
+}
+
+// Version is an opened version.
+type Version struct {
+	Manifest model.Manifest
+	scorer   *model.Scorer
+}
+
+// New keeps versions of a store.
+func New(blobs model.Reader, rt *model.Runtime) *Versions {
+	return &Versions{blobs: blobs, runtime: rt, open: map[string]*Version{}}
+}
+
+// Close closes what is open; it waits for scoring under way.
+func (v *Versions) Close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, x := range v.open {
+		x.scorer.Close()
+	}
+	v.open, v.order = map[string]*Version{}, nil
+}
+
+// Open gives a version, its digests verified. Call Release on it when done.
+func (v *Versions) Open(ctx context.Context, ref events.Version) (*Version, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if x, ok := v.open[ref.SHA256]; ok && x.scorer.Acquire() {
+		return x, nil
+	}
+	pkg, err := model.Read(ctx, v.blobs, ref)
+	if err != nil {
+		return nil, fmt.Errorf("open version %s of %s: %w", ref.Version, ref.Model, err)
+	}
+	scorer, err := v.runtime.Open(ctx, pkg.ONNX, pkg.Manifest.Contract)
+	if err != nil {
+		return nil, fmt.Errorf("open version %s of %s: %w", ref.Version, ref.Model, err)
+	}
+	x := &Version{Manifest: pkg.Manifest, scorer: scorer}
+	scorer.Acquire()
+	v.open[ref.SHA256] = x
+	v.order = append(v.order, ref.SHA256)
+	for len(v.order) > keep {
+		old := v.open[v.order[0]]
+		delete(v.open, v.order[0])
+		v.order = v.order[1:]
+		go old.scorer.Close() // it waits for who still holds it
+	}
+	return x, nil
+}
+
+// Release says that the version is no longer used by the caller of Open.
+func (x *Version) Release() { x.scorer.Release() }
+
+// Query asks for the rows that the version can score: with its own features and the given label.
+func (x *Version) Query(dataset string, columns []resource.Column, segments []events.Segment, label string, in runtime.Range) runtime.Query {
+	return runtime.Query{Dataset: dataset, Columns: columns, Segments: segments, Features: x.Manifest.FeatureSQL, Label: label,
+		Task: x.Manifest.Task, Range: in}
+}
+
+// Scored are the rows that were judged, and their places among the rows that were given: a row whose class the version has not
+// seen in training can't be judged.
+type Scored struct {
+	*evaluation.Scored
+	Rows []int
+}
+
+// Score lets the version answer for rows and pairs the answers with the labels. ErrNoRows when there are none.
+func (x *Version) Score(ctx context.Context, rows runtime.Rows) (Scored, error) {
+	if rows.Batch.N == 0 {
+		return Scored{}, ErrNoRows
+	}
+	answers, err := x.scorer.Score(ctx, rows.Batch)
+	if err != nil {
+		return Scored{}, fmt.Errorf("score with version %s of %s: %w", x.Manifest.Version, x.Manifest.Model, err)
+	}
+	out := Scored{Scored: &evaluation.Scored{Task: x.Manifest.Task}}
+	width := len(answers) / rows.Batch.N
+	class := x.classes(rows)
+	if x.Manifest.Task == resource.TaskMulticlass {
+		out.Classes = width
+	}
+	for i, y := range rows.Label {
+		row := answers[i*width : (i+1)*width]
+		if x.Manifest.Task == resource.TaskMulticlass {
+			k, known := class[int(y)]
+			if !known {
+				continue
+			}
+			y = float64(k)
+		} else {
+			row = row[width-1:] // the positive class is the last one
+		}
+		out.Rows = append(out.Rows, i)
+		out.Label = append(out.Label, y)
+		out.Time = append(out.Time, rows.Time[i])
+		for _, p := range row {
+			out.Scores = append(out.Scores, float64(p))
+		}
+	}
+	if len(out.Rows) == 0 {
+		return Scored{}, ErrNoRows
+	}
+	return out, nil
+}
+
+// classes maps the rows' class numbers to the version's.
+func (x *Version) classes(rows runtime.Rows) map[int]int {
+	out := map[int]int{}
+	for i, name := range rows.Classes {
+		for k, own := range x.Manifest.Classes {
+			if own == name {
+				out[i] = k
+			}
+		}
+	}
+	return out
+}
