@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -91,17 +92,7 @@ func TestDeadLettersAreListedShownAndReplayedToTheirHandlerAlone(t *testing.T) {
 		return len(letters) == 1
 	}, patience, 10*time.Millisecond)
 	l := letters[0]
-	assert.Equal(t, "sick", l.Handler)
-	assert.Equal(t, fact(1).Where(), l.Subject)
-	assert.Equal(t, events.StreamFacts, l.Stream)
-	assert.Equal(t, seq, l.Seq)
-	assert.Equal(t, 1, l.Attempts)
-	assert.Contains(t, l.Error, "no such column | line two")
-	assert.WithinDuration(t, time.Now(), l.Time, time.Minute)
-	shown, err := dead.Show(t.Context(), l.ID)
-	require.NoError(t, err)
-	assert.Contains(t, string(shown.Data), fact(1).ID)
-	assert.Equal(t, events.ContentType, shown.ContentType)
+	requireLetter(t, dead, l, seq)
 	others, err := dead.List(t.Context(), "well")
 	require.NoError(t, err)
 	assert.Empty(t, others)
@@ -119,17 +110,37 @@ func TestDeadLettersAreListedShownAndReplayedToTheirHandlerAlone(t *testing.T) {
 	require.ErrorIs(t, err, bus.ErrNoLetter)
 	require.ErrorIs(t, dead.Replay(t.Context(), l.ID), bus.ErrNoLetter)
 
+	assert.Equal(t, []string{fact(1).ID, fact(2).ID}, followedUntil(t, js, fact(2).ID), "a follower doesn't see the replay")
+}
+
+// followedUntil lists the ids that a follower sees, up to last.
+func followedUntil(t *testing.T, js jetstream.JetStream, last string) (followed []string) {
+	t.Helper()
 	enough := errors.New("enough")
-	var followed []string
-	err = bus.NewLedger(js).Follow(t.Context(), bus.FollowOptions{}, func(f events.Fact) error {
+	err := bus.NewLedger(js).Follow(t.Context(), bus.FollowOptions{}, func(f events.Fact) error {
 		followed = append(followed, f.ID)
-		if f.ID == fact(2).ID {
+		if f.ID == last {
 			return enough
 		}
 		return nil
 	})
 	require.ErrorIs(t, err, enough)
-	assert.Equal(t, []string{fact(1).ID, fact(2).ID}, followed, "a follower doesn't see the replay")
+	return followed
+}
+
+func requireLetter(t *testing.T, dead *bus.Dead, l bus.Letter, seq uint64) {
+	t.Helper()
+	assert.Equal(t, "sick", l.Handler)
+	assert.Equal(t, fact(1).Where(), l.Subject)
+	assert.Equal(t, events.StreamFacts, l.Stream)
+	assert.Equal(t, seq, l.Seq)
+	assert.Equal(t, 1, l.Attempts)
+	assert.Contains(t, l.Error, "no such column | line two")
+	assert.WithinDuration(t, time.Now(), l.Time, time.Minute)
+	shown, err := dead.Show(t.Context(), l.ID)
+	require.NoError(t, err)
+	assert.Contains(t, string(shown.Data), fact(1).ID)
+	assert.Equal(t, events.ContentType, shown.ContentType)
 }
 
 func TestWhatIsNoFactIsADeadLetter(t *testing.T) {
