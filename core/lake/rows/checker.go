@@ -245,3 +245,11 @@ func short(s string) string {
 	}
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
+
+// Find is the index of a column by name, or the refusal of the name with a hint.
+func (c *Checker) Find(name string) (int, *Refusal) {
+	if i, ok := c.index[name]; ok {
+		return i, nil
+	}
+	return -1, c.unknown(name)
+}
