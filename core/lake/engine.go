@@ -89,11 +89,11 @@ func (e *Engine) Scan(ctx context.Context, query string, yield func(row []driver
 		return err
 	}
 	defer conn.Close()
-	return conn.Raw(func(c any) error { return scanRaw(ctx, c.(driver.Conn), query, yield) })
+	return conn.Raw(func(c any) error { return ScanConn(ctx, c.(driver.Conn), query, yield) })
 }
 
-// scanRaw skips database/sql's conversions, which cost more than DuckDB's own work.
-func scanRaw(ctx context.Context, c driver.Conn, query string, yield func(row []driver.Value) error) error {
+// ScanConn is Scan on one connection. It skips database/sql's conversions, which cost more than DuckDB's own work.
+func ScanConn(ctx context.Context, c driver.Conn, query string, yield func(row []driver.Value) error) error {
 	r, err := c.(driver.QueryerContext).QueryContext(ctx, query, nil)
 	if err != nil {
 		return err

@@ -23,5 +23,8 @@ func Drain(r driver.Rows, yield func(row []driver.Value) error) error {
 	}
 }
 
-// ReadParquet is the SQL table expression that reads the files in the order given, their rows in order.
-func ReadParquet(paths []string) string { return "read_parquet(" + literalList(paths) + ")" }
+// ReadParquet is the SQL table expression that reads the files in the order given, their rows in order. A column that some
+// files lack, since it was added to the dataset later, is null there.
+func ReadParquet(paths []string) string {
+	return "read_parquet(" + literalList(paths) + ", union_by_name = true)"
+}

@@ -2,6 +2,7 @@ package rows
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/big"
@@ -38,7 +39,7 @@ func (c *Checker) Texts(at []int, fields [][]byte, now time.Time, r *Row) *Refus
 	return c.finish(r, now)
 }
 
-// Coerce turns one value (nil, a Go number, bool, string or time.Time) into the type of column i, without its rules.
+// Coerce turns one value (nil, a number of Go or encoding/json, bool, string or time.Time) into the type of column i, without its rules.
 func (c *Checker) Coerce(i int, x any) (Value, *Refusal) {
 	v := Value{Null: true}
 	r := Row{texts: map[string]string{}}
@@ -101,6 +102,11 @@ func (col *column) fromAny(x any, r *Row, v *Value) *Refusal {
 				return nil
 			}
 			return col.wrong("%q is not a time; write RFC 3339 like \"2001-01-31T23:59:59Z\"", short(x))
+		}
+	case json.Number:
+		switch col.Type {
+		case resource.TypeFloat64, resource.TypeInt64, resource.TypeTimestamp:
+			return col.fromText([]byte(x), r, v)
 		}
 	case []byte:
 		if col.Type == resource.TypeString {
