@@ -6,11 +6,10 @@ import (
 	"fmt"
 
 	"github.com/tidemill/tidemill/core/evaluation"
-	"github.com/tidemill/tidemill/core/lake"
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/state"
-	"github.com/tidemill/tidemill/workers/runtime"
+	"github.com/tidemill/tidemill/services/internal/rows"
 )
 
 // judge gives a candidate its verdict.
@@ -63,19 +62,16 @@ func (s *Service) verdict(ctx context.Context, p events.CandidateTrained, champi
 		return refused("the dataset %s is not declared any more", m.Model.Dataset), nil
 	}
 	accepted := s.host.Catalog.Segments(p.Data.Dataset, p.Data.Through)
-	segments := make([]events.Segment, len(accepted))
-	for i, a := range accepted {
-		segments[i] = a.Segment
-	}
-	plan, err := lake.NewPlan(segments, p.Data.Window, m.Model.Split)
+	plan, err := rows.Plan(accepted, p.Data.Window, m.Model.Split)
 	if err != nil {
 		return refused("%v", err), nil
 	}
-	in := runtime.Range{From: after(plan.Test.From, p.TrainedThrough), To: plan.Test.To}
+	in := rows.Range(plan.Test)
+	in.From = after(in.From, p.TrainedThrough)
 	if champion != nil {
 		in.From = after(in.From, champion.TrainedThrough)
 	}
-	ask := question{dataset: dataset, segments: plan.Segments, label: m.Model.Label, in: in}
+	ask := question{dataset: dataset, segments: rows.Segments(accepted, plan.Test), label: m.Model.Label, in: in}
 	candidate, err := s.score(ctx, p.Version, ask)
 	if reason, broken := whyBroken(err); broken {
 		return refused("the candidate can't be judged: %s", reason), nil

@@ -84,7 +84,7 @@ func (s *Service) look(ctx context.Context, p events.SegmentAccepted, m catalog.
 			return out, err
 		}
 	}
-	monitors := s.monitors(m)
+	monitors := s.monitors(ctx, m)
 	out.recent = trim(append(slices.Clone(w.Recent), now), p.Watermark, monitors)
 	var err error
 	out.states, err = s.check(ctx, monitors, w, out.recent, p.Watermark)

@@ -36,7 +36,7 @@ type monitored struct {
 }
 
 // monitors lists what the model's policy declares.
-func (s *Service) monitors(m catalog.Resource) []monitor {
+func (s *Service) monitors(ctx context.Context, m catalog.Resource) []monitor {
 	policy, ok := s.host.Catalog.PolicyOf(m.Name())
 	if !ok {
 		return nil
@@ -51,7 +51,7 @@ func (s *Service) monitors(m catalog.Resource) []monitor {
 			}
 			out = append(out, monitor{window: t.Performance.Window.Std(), performance: t.Performance, metric: metric})
 		case t.Drift != nil:
-			out = append(out, monitor{window: t.Drift.Window.Std(), drift: t.Drift, columns: s.driftColumns(m, t.Drift)})
+			out = append(out, monitor{window: t.Drift.Window.Std(), drift: t.Drift, columns: s.driftColumns(ctx, m, t.Drift)})
 		}
 	})
 	return out
@@ -65,7 +65,7 @@ func walk(t resource.Trigger, visit func(resource.Trigger)) {
 }
 
 // driftColumns are the declared ones, or those that the features use.
-func (s *Service) driftColumns(m catalog.Resource, t *resource.DriftTrigger) []string {
+func (s *Service) driftColumns(ctx context.Context, m catalog.Resource, t *resource.DriftTrigger) []string {
 	if len(t.Columns) > 0 {
 		return t.Columns
 	}
@@ -73,7 +73,7 @@ func (s *Service) driftColumns(m catalog.Resource, t *resource.DriftTrigger) []s
 	if !ok {
 		return nil
 	}
-	used, err := s.data.Columns(dataset.Dataset, m.Model.Features, m.Model.Label)
+	used, err := s.data.Columns(ctx, dataset.Dataset, m.Model)
 	if err != nil {
 		return nil // the declaration was checked when it was applied
 	}

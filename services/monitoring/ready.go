@@ -6,10 +6,10 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/tidemill/tidemill/core/lake"
 	"github.com/tidemill/tidemill/core/profile"
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
+	"github.com/tidemill/tidemill/services/internal/rows"
 )
 
 // ready takes in a new champion: what was found about the one before is over, and its windows begin anew.
@@ -44,24 +44,20 @@ func (s *Service) reference(ctx context.Context, p events.ModelReady) (*events.B
 	defer v.Release()
 	snapshot := v.Manifest.Lineage.Snapshot
 	accepted := s.host.Catalog.Segments(snapshot.Dataset, snapshot.Through)
-	segments := make([]events.Segment, len(accepted))
 	profiles := make(map[uint64]events.Blob, len(accepted))
-	for i, a := range accepted {
-		segments[i], profiles[a.Ordinal] = a.Segment, a.Profile
+	for _, a := range accepted {
+		profiles[a.Ordinal] = a.Profile
 	}
 	split := resource.Split{}
 	if m, ok := s.host.Catalog.Model(p.Model); ok {
 		split = m.Model.Split
 	}
-	plan, err := lake.NewPlan(segments, snapshot.Window, split)
+	plan, err := rows.Plan(accepted, snapshot.Window, split)
 	if err != nil {
 		return nil, snapshot.Dataset, nil // the split was changed to one that the snapshot can't meet: drift has no reference
 	}
 	var parts []*profile.Profile
-	for _, x := range plan.Segments {
-		if !plan.Train.Overlaps(x.MinTime, x.MaxTime) {
-			continue
-		}
+	for _, x := range plan.Train.Parts {
 		part, err := s.profileOf(ctx, profiles[x.Ordinal])
 		if err != nil {
 			return nil, "", err

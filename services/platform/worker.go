@@ -22,13 +22,12 @@ func newWorker(ctx context.Context, p *process, _ chi.Router) (lifecycle.Compone
 	if err != nil {
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
-	blobs := rows.Blobs{Store: p.host.Blobs}
-	runner := runtime.NewRunner(rows.New(p.host.Engine, p.host.Blobs), blobs, p.host.Runtime, runtime.Options{Dir: filepath.Join(p.o.DataDir, "trials")})
+	runner := runtime.NewRunner(rows.New(p.host.Engine, p.host.Blobs), p.host.Blobs, p.host.Runtime, runtime.Options{Dir: filepath.Join(p.o.DataDir, "trials")})
 	name, err := os.Hostname()
 	if err != nil {
 		name = "worker"
 	}
-	return runtime.NewWorker(p.host.JS, attempts, p.host.Bus, blobs, runner, runtime.WorkerOptions{
+	return runtime.NewWorker(p.host.JS, attempts, p.host.Bus, p.host.Blobs, runner, runtime.WorkerOptions{
 		Name: fmt.Sprintf("%s-%d", name, os.Getpid()), Pool: p.o.Pool, Slots: p.o.Slots,
 		Clock: p.host.Clock, Crash: p.host.Crash, Log: p.host.Log}), nil
 }

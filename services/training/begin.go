@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/tidemill/tidemill/core/lake"
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/jobs"
+	"github.com/tidemill/tidemill/services/internal/rows"
 	"github.com/tidemill/tidemill/workers/runtime"
 )
 
@@ -74,21 +74,19 @@ func (s *Service) plan(ctx context.Context, f events.Fact, p events.CycleRequest
 	if !ok {
 		return nil, "the dataset " + m.Model.Dataset + " is not declared", nil
 	}
-	segments := s.host.Catalog.Segments(p.Snapshot.Dataset, p.Snapshot.Through)
-	plain := make([]events.Segment, len(segments))
-	for i, a := range segments {
-		plain[i] = a.Segment
-	}
-	plan, err := lake.NewPlan(plain, p.Snapshot.Window, m.Model.Split)
+	accepted := s.host.Catalog.Segments(p.Snapshot.Dataset, p.Snapshot.Through)
+	plan, err := rows.Plan(accepted, p.Snapshot.Window, m.Model.Split)
 	if err != nil {
 		return nil, err.Error(), nil
 	}
 	base := runtime.Spec{Cycle: p.Cycle, Model: p.Model, Dataset: dataset.Name(), Task: m.Model.Task, Seed: m.Model.Seed,
-		Columns: dataset.Dataset.Columns, Features: m.Model.Features, Label: m.Model.Label, Segments: plan.Segments, LastRows: plan.LastRows,
-		Train:      runtime.Range{From: plan.Train.From, To: plan.Train.To},
-		Validation: runtime.Range{From: plan.Validation.From, To: plan.Validation.To},
-		Test:       runtime.Range{From: plan.Test.From, To: plan.Test.To},
-		Cause:      runtime.Cause{ID: f.ID, Seq: f.Seq, TraceParent: f.TraceParent}}
+		Columns: dataset.Dataset.Columns, Features: m.Model.Features, Label: m.Model.Label,
+		Segments: rows.Segments(accepted, plan.Train, plan.Validation, plan.Test),
+		Train:    rows.Range(plan.Train), LastRows: plan.Train.Range.Newest, Validation: rows.Range(plan.Validation), Test: rows.Range(plan.Test),
+		Cause: runtime.Cause{ID: f.ID, Seq: f.Seq, TraceParent: f.TraceParent}}
+	if p.Snapshot.Window.Segments > 0 && len(plan.Train.Parts) > 0 {
+		base.TrainSince = plan.Train.Parts[0].Ordinal
+	}
 	for _, candidate := range m.Model.Candidates {
 		spec := base
 		spec.Trial, spec.Candidate = fmt.Sprintf("%s-%s-1", p.Cycle, candidate.Name), candidate

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/core/model"
@@ -56,6 +57,14 @@ type Blobs interface {
 // query is the query of one of the spec's ranges.
 func (s Spec) query(r Range) Query {
 	return Query{Dataset: s.Dataset, Columns: s.Columns, Segments: s.Segments, Features: s.Features, Label: s.Label, Task: s.Task, Range: r}
+}
+
+// training is the query of the rows that are trained on.
+func (s Spec) training() Query {
+	q := s.query(s.Train)
+	q.LastRows = s.LastRows
+	q.Segments = slices.DeleteFunc(slices.Clone(s.Segments), func(x events.Segment) bool { return x.Ordinal < s.TrainSince })
+	return q
 }
 
 // newest is the highest event time; zero when there are no rows.

@@ -188,8 +188,7 @@ func (t *run) contract() model.Contract {
 
 // prepare reads the rows.
 func (t *run) prepare(ctx context.Context) (err error) {
-	training := t.spec.query(t.spec.Train)
-	training.LastRows = t.spec.LastRows
+	training := t.spec.training()
 	if t.train, err = t.data.Extract(ctx, training); err != nil {
 		return err
 	}

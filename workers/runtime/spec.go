@@ -47,7 +47,10 @@ type Spec struct {
 	Segments []events.Segment  `json:"segments"` // all that the ranges may touch, by ordinal
 
 	// LastRows, when it isn't 0, keeps only that many of the newest rows in Train: a sliding window by rows.
-	LastRows   int64 `json:"lastRows,omitempty"`
+	LastRows int64 `json:"lastRows,omitempty"`
+	// TrainSince, when it isn't 0, keeps only rows of segments from this ordinal on in Train: a sliding window by segments.
+	TrainSince uint64 `json:"trainSince,omitempty"`
+
 	Train      Range `json:"train"`
 	Validation Range `json:"validation"`
 	Test       Range `json:"test"` // counted, never read: these rows judge the candidate

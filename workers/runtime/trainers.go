@@ -43,8 +43,7 @@ func (t *run) process(ctx context.Context) error {
 	if err := t.code(ctx); err != nil {
 		return err
 	}
-	training := t.spec.query(t.spec.Train)
-	training.LastRows = t.spec.LastRows
+	training := t.spec.training()
 	if err := t.export(ctx, t.spec, training, t.train, t.folders.train, "train"); err != nil {
 		return err
 	}

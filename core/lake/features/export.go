@@ -49,3 +49,16 @@ func (f *Features) Export(ctx context.Context, paths []string, r lake.Range, fil
 	}
 	return res.RowsAffected()
 }
+
+// Count counts the rows that have a label.
+func (f *Features) Count(ctx context.Context, paths []string, r lake.Range) (int64, error) {
+	if len(paths) == 0 || r.Empty() {
+		return 0, nil
+	}
+	var n int64
+	q := "SELECT count(f.x1) FROM " + f.inner(f.source(paths, r), "t."+lake.Ident(f.eventTime), f.labelItem())
+	if err := f.engine.DB().QueryRowContext(ctx, q).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count labels: %w", advise(err))
+	}
+	return n, nil
+}

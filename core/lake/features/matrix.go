@@ -3,6 +3,7 @@ package features
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -73,11 +74,14 @@ func (f *Features) Extract(ctx context.Context, paths []string, o ExtractOptions
 	return m, nil
 }
 
+// ErrData marks errors that the declared expressions raise on some rows: trying again is useless.
+var ErrData = errors.New("write TRY(…) or TRY_CAST(…) around what fails for some rows, it gives null there")
+
 // advise adds what to do about errors of the data, which a guarded expression can still raise.
 func advise(err error) error {
 	for _, kind := range []string{"Conversion Error", "Out of Range Error", "Invalid Input Error"} {
 		if strings.Contains(err.Error(), kind) {
-			return fmt.Errorf("%w; write TRY(…) or TRY_CAST(…) around what fails for some rows, it gives null there", err)
+			return fmt.Errorf("%w; %w", err, ErrData)
 		}
 	}
 	return err
