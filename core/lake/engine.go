@@ -24,8 +24,8 @@ type EngineOptions struct {
 // Engine is an in-memory DuckDB in UTC that loads no extension and reaches no file outside its directories; its
 // configuration is locked, so SQL cannot undo that. It is safe for concurrent use.
 type Engine struct {
-	connector *duckdb.Connector
-	db        *sql.DB
+	db     *sql.DB
+	direct direct
 }
 
 // OpenEngine starts a DuckDB and locks it.
@@ -46,19 +46,8 @@ func OpenEngine(ctx context.Context, o EngineOptions) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open DuckDB: %w", err)
 	}
-	e := &Engine{connector: connector, db: sql.OpenDB(connector)}
-	// The lock comes last; allowed_directories cannot be set once external access is off.
-	settings := []string{
-		"SET TimeZone = 'UTC'",
-		"SET autoinstall_known_extensions = false",
-		"SET autoload_known_extensions = false",
-		"SET preserve_insertion_order = true",
-		"SET enable_progress_bar = false",
-		"SET temp_directory = " + Literal(scratch),
-		"SET allowed_directories = " + literalList(dirs),
-		"SET enable_external_access = false",
-		"SET lock_configuration = true",
-	}
+	e := &Engine{db: sql.OpenDB(connector)}
+	settings := lockdown(scratch, dirs)
 	if o.Threads > 0 {
 		settings = append([]string{fmt.Sprintf("SET threads = %d", o.Threads)}, settings...)
 	}
@@ -73,14 +62,26 @@ func OpenEngine(ctx context.Context, o EngineOptions) (*Engine, error) {
 	return e, nil
 }
 
-// Close stops DuckDB, the connector included. Connections from Connect are closed by their owners before.
-func (e *Engine) Close() error { return e.db.Close() }
+// lockdown are the settings that confine a DuckDB. The lock comes last, and allowed_directories cannot be set once external
+// access is off.
+func lockdown(scratch string, dirs []string) []string {
+	return []string{
+		"SET GLOBAL TimeZone = 'UTC'", // without GLOBAL only this one connection would be in UTC
+		"SET autoinstall_known_extensions = false",
+		"SET autoload_known_extensions = false",
+		"SET preserve_insertion_order = true",
+		"SET temp_directory = " + Literal(scratch),
+		"SET allowed_directories = " + literalList(dirs),
+		"SET enable_external_access = false",
+		"SET lock_configuration = true",
+	}
+}
+
+// Close stops DuckDB. Statements are closed by their owners before; one that is not keeps its memory and is an error.
+func (e *Engine) Close() error { return errors.Join(e.db.Close(), e.direct.close()) }
 
 // DB is the pool of connections, for the packages of this room.
 func (e *Engine) DB() *sql.DB { return e.db }
-
-// Connect opens a connection of its own, outside the pool, for statements that stay prepared. The caller closes it.
-func (e *Engine) Connect(ctx context.Context) (driver.Conn, error) { return e.connector.Connect(ctx) }
 
 // Scan runs a query and gives each row to yield; dst is reused between rows, its strings are not.
 func (e *Engine) Scan(ctx context.Context, query string, yield func(row []driver.Value) error) error {

@@ -7,9 +7,18 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/tidemill/tidemill/core/lake"
 )
+
+// The machine's zone must not matter: run as if far from UTC.
+func TestMain(m *testing.M) {
+	if err := os.Setenv("TZ", "America/New_York"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func openEngine(t testing.TB, threads int, dirs ...string) *lake.Engine {
 	t.Helper()
@@ -43,8 +52,15 @@ func TestEngineIsLocked(t *testing.T) {
 	} {
 		require.Error(t, run(q), q)
 	}
-	var zone, threads string
-	require.NoError(t, e.DB().QueryRow("SELECT current_setting('TimeZone'), current_setting('threads')::VARCHAR").Scan(&zone, &threads))
-	require.Equal(t, "UTC", zone)
-	require.Equal(t, "2", threads)
+	for range 3 { // on every connection, not just the first
+		conn, err := e.DB().Conn(ctx)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, conn.Close()) }()
+		var zone, threads, parsed string
+		require.NoError(t, conn.QueryRowContext(ctx, "SELECT current_setting('TimeZone'), current_setting('threads')::VARCHAR, "+
+			"(TIMESTAMPTZ '2001-01-01 00:00:00+00')::TIMESTAMP::VARCHAR").Scan(&zone, &threads, &parsed))
+		require.Equal(t, "UTC", zone)
+		require.Equal(t, "2", threads)
+		require.Equal(t, "2001-01-01 00:00:00", parsed)
+	}
 }

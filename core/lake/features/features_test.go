@@ -21,7 +21,13 @@ import (
 	"github.com/tidemill/tidemill/core/resource"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The machine's zone must not matter: run as if far from UTC.
+func TestMain(m *testing.M) {
+	if err := os.Setenv("TZ", "America/New_York"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	flightsFile = "../../../examples/flights/flights.parquet"
@@ -303,9 +309,9 @@ func TestOnlineEqualsBatch(t *testing.T) {
 	ctx := context.Background()
 	sql := flightsSQL + ", distance / 3 AS third, TRY(ln(distance + 1)) AS log, upper(origin) = 'SFO' AS sfo, TRY(coalesce(distance, -1)::BIGINT) AS whole"
 	f := compile(t, e, sql, late, resource.TaskBinary)
-	o, err := f.Online(ctx)
+	o, err := f.Online()
 	require.NoError(t, err)
-	defer func() { require.NoError(t, o.Close()) }()
+	defer o.Close()
 	odd := write(t, e, dir, "odd.parquet", "('2001-02-28 23:59:59.999999', NULL, NULL, NULL, NULL), ('1969-12-31', 1, -5, 'Zürich', ''), ('2001-01-01', 1, 1e300, 'XXX', 'YYY'), ('2001-01-01', 1, -1, 'O''Hare', '\"')")
 	part := filepath.Join(dir, "part.parquet")
 	_, err = e.DB().Exec("COPY (SELECT * FROM " + lake.ReadParquet(real(t)) + " USING SAMPLE 400 ROWS (reservoir, 7)) TO " + lake.Literal(part))
@@ -362,9 +368,9 @@ func raw(t testing.TB, e *lake.Engine, paths []string) (out []map[string]any) {
 func TestBindRefuses(t *testing.T) {
 	t.Parallel()
 	e, _ := engine(t)
-	o, err := compile(t, e, flightsSQL, late, resource.TaskBinary).Online(context.Background())
+	o, err := compile(t, e, flightsSQL, late, resource.TaskBinary).Online()
 	require.NoError(t, err)
-	defer func() { require.NoError(t, o.Close()) }()
+	defer o.Close()
 	_, bad := o.Bind(map[string]any{"date": "2001-01-01", "distanse": 1.0})
 	require.ErrorContains(t, bad, `did you mean "distance"?`)
 	_, bad = o.Bind(map[string]any{"distance": "far"})
@@ -382,7 +388,7 @@ func TestOnlineIsConcurrent(t *testing.T) {
 	t.Parallel()
 	e, _ := engine(t)
 	ctx := context.Background()
-	o, err := compile(t, e, "distance * 2 AS twice, 1 AS one", late, resource.TaskBinary).Online(ctx)
+	o, err := compile(t, e, "distance * 2 AS twice, 1 AS one", late, resource.TaskBinary).Online()
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for g := range 20 {
@@ -397,7 +403,7 @@ func TestOnlineIsConcurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.NoError(t, o.Close())
+	o.Close()
 	_, err = o.Compute(ctx, nil)
 	require.ErrorContains(t, err, "closed")
 }
@@ -408,9 +414,9 @@ func TestRuntimeErrorsAdvise(t *testing.T) {
 	f := compile(t, e, "origin::INTEGER AS a", late, resource.TaskBinary)
 	_, err := f.Extract(context.Background(), real(t), features.ExtractOptions{})
 	require.ErrorContains(t, err, "TRY_CAST")
-	o, err := f.Online(context.Background())
+	o, err := f.Online()
 	require.NoError(t, err)
-	defer func() { require.NoError(t, o.Close()) }()
+	defer o.Close()
 	vals, _ := o.Bind(map[string]any{"origin": "x"})
 	_, err = o.Compute(context.Background(), [][]rowsValue{vals})
 	require.ErrorContains(t, err, "TRY_CAST")
@@ -418,4 +424,22 @@ func TestRuntimeErrorsAdvise(t *testing.T) {
 	m, err := o.Compute(context.Background(), [][]rowsValue{vals})
 	require.NoError(t, err)
 	require.Equal(t, float32(7), m.Columns[0].Numbers[0])
+}
+
+// A dataset that gets a column later keeps its old segments: the column is null there.
+func TestColumnsAddedLater(t *testing.T) {
+	t.Parallel()
+	e, dir := engine(t)
+	old := filepath.Join(dir, "old.parquet")
+	_, err := e.DB().Exec("COPY (SELECT TIMESTAMP '2001-01-01' AS date, 20::DOUBLE AS delay, 'a' AS origin) TO " + lake.Literal(old) + " (FORMAT parquet)")
+	require.NoError(t, err)
+	fresh := write(t, e, dir, "fresh.parquet", "('2001-01-02', 20, 1.5, 'b', 'x')")
+	f := compile(t, e, "distance, origin", late, resource.TaskBinary)
+	m, err := f.Extract(context.Background(), []string{old, fresh}, features.ExtractOptions{Labels: true})
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, m.Columns[1].Texts)
+	require.True(t, math.IsNaN(float64(m.Columns[0].Numbers[0])))
+	require.Equal(t, float32(1.5), m.Columns[0].Numbers[1])
+	_, err = f.Extract(context.Background(), []string{old}, features.ExtractOptions{})
+	require.ErrorContains(t, err, "added to the dataset after them")
 }

@@ -35,7 +35,7 @@ func BenchmarkExtractFlights(b *testing.B) {
 
 func BenchmarkOnlineRow(b *testing.B) {
 	e, _ := engine(b)
-	o, err := compile(b, e, flightsSQL, late, resource.TaskBinary).Online(context.Background())
+	o, err := compile(b, e, flightsSQL, late, resource.TaskBinary).Online()
 	require.NoError(b, err)
 	defer o.Close()
 	row := map[string]any{"date": "2001-01-01T06:30:00Z", "distance": 300.0, "origin": "SFO", "destination": "JFK"}

@@ -79,6 +79,9 @@ var ErrData = errors.New("write TRY(…) or TRY_CAST(…) around what fails for 
 
 // advise adds what to do about errors of the data, which a guarded expression can still raise.
 func advise(err error) error {
+	if strings.Contains(err.Error(), "Binder Error") {
+		return fmt.Errorf("%w; the column is in none of these segments, it was added to the dataset after them", err)
+	}
 	for _, kind := range []string{"Conversion Error", "Out of Range Error", "Invalid Input Error"} {
 		if strings.Contains(err.Error(), kind) {
 			return fmt.Errorf("%w; %w", err, ErrData)
@@ -107,7 +110,11 @@ func (c *Column) add(v driver.Value, texts map[string]string) {
 		return
 	}
 	x, ok := v.(float32)
-	if !ok || math.IsInf(float64(x), 0) {
+	c.number(x, ok)
+}
+
+func (c *Column) number(x float32, valid bool) {
+	if !valid || math.IsInf(float64(x), 0) {
 		x = float32(math.NaN())
 	}
 	c.Numbers = append(c.Numbers, x)
@@ -167,7 +174,7 @@ func (f *Features) inner(source string, extra ...string) string {
 	return "(SELECT " + list + " FROM " + source + ") AS f(" + strings.Join(names, ", ") + ")"
 }
 
-// labelSQL casts x1, the label in inner.
+// labelCast casts x1, the label in inner.
 func (f *Features) labelCast() string {
 	if f.LabelKind == Text {
 		return "f.x1::VARCHAR"
@@ -194,12 +201,15 @@ func (f *Features) source(paths []string, r lake.Range) string {
 	for _, name := range append(append([]string(nil), f.Used...), f.LabelUsed...) {
 		used[name] = true
 	}
-	var columns []string
+	var columns, typed []string
 	for _, name := range ordered(f.spec, used) {
+		c, _ := f.spec.Column(name)
 		columns = append(columns, lake.Ident(name))
+		// A segment has these types already; files that users bring to predict get them here.
+		typed = append(typed, lake.Ident(name)+"::"+lake.SQLType(c.Type)+" AS "+lake.Ident(name))
 	}
 	list, at := strings.Join(columns, ", "), lake.Ident(f.eventTime)
-	q := "SELECT " + list + " FROM " + lake.ReadParquet(paths) + " WHERE true"
+	q := "SELECT " + strings.Join(typed, ", ") + " FROM " + lake.ReadParquet(paths) + " WHERE true"
 	if !r.From.IsZero() {
 		q += " AND " + at + " >= " + micros(r.From)
 	}

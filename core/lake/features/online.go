@@ -23,21 +23,15 @@ type Online struct {
 	types   []string // of Used
 	single  string
 	mu      sync.Mutex
-	idle    []*prepared
+	idle    []*lake.Statement
 	closed  bool
-}
-
-type prepared struct {
-	conn driver.Conn
-	stmt driver.Stmt
-	args []driver.NamedValue
 }
 
 // maxIdle bounds what a burst of callers leaves behind.
 const maxIdle = 16
 
 // Online prepares the features for single rows. The caller closes it before the engine.
-func (f *Features) Online(ctx context.Context) (*Online, error) {
+func (f *Features) Online() (*Online, error) {
 	checker, err := rows.Compile(f.spec)
 	if err != nil {
 		return nil, fmt.Errorf("prepare features: %w", err)
@@ -53,25 +47,23 @@ func (f *Features) Online(ctx context.Context) (*Online, error) {
 		params = []string{"NULL AS unused"}
 	}
 	o.single = "SELECT " + strings.Join(f.items(false), ", ") + " FROM " + f.inner("(SELECT "+strings.Join(params, ", ")+") t")
-	p, err := o.take(ctx) // a statement that cannot be prepared fails here, not at the first request
+	s, err := o.take() // a statement that cannot be prepared fails here, not at the first request
 	if err != nil {
 		return nil, err
 	}
-	o.give(p)
+	o.give(s)
 	return o, nil
 }
 
 // Close closes the idle connections; those in use close when they are given back.
-func (o *Online) Close() error {
+func (o *Online) Close() {
 	o.mu.Lock()
 	idle := o.idle
 	o.idle, o.closed = nil, true
 	o.mu.Unlock()
-	var err error
-	for _, p := range idle {
-		err = errors.Join(err, p.close())
+	for _, s := range idle {
+		s.Close()
 	}
-	return err
 }
 
 // Bind turns one raw row into the values of Features.Used: a column that is absent is null, one that the dataset does not
@@ -109,37 +101,26 @@ func (o *Online) Compute(ctx context.Context, bound [][]rows.Value) (*Matrix, er
 	if len(bound) >= manyRows {
 		return m, o.table(ctx, bound, m)
 	}
-	p, err := o.take(ctx)
+	s, err := o.take()
 	if err != nil {
 		return nil, err
 	}
+	defer o.give(s)
 	for _, vals := range bound {
 		if err := ctx.Err(); err != nil {
-			o.give(p)
 			return nil, fmt.Errorf("compute features: %w", err)
 		}
-		if err := p.one(o.types, vals, m); err != nil {
-			// DuckDB keeps a failed statement usable, but not a failed connection: start afresh.
-			return nil, errors.Join(fmt.Errorf("compute features: %w", advise(err)), p.close())
+		if err := s.Run(vals, m.number, m.text); err != nil {
+			return nil, fmt.Errorf("compute features: %w", advise(err))
 		}
+		m.Rows++
 	}
-	o.give(p)
 	return m, nil
 }
 
-func (p *prepared) one(types []string, vals []rows.Value, m *Matrix) error {
-	if len(vals) != len(p.args) {
-		return fmt.Errorf("the row has %d values, %d columns are used", len(vals), len(p.args))
-	}
-	for i := range vals {
-		p.args[i].Value = vals[i].Any(types[i])
-	}
-	// Without cancellation: the driver would start a goroutine per row to watch for it, for work of microseconds.
-	r, err := p.stmt.(driver.StmtQueryContext).QueryContext(context.Background(), p.args)
-	if err != nil {
-		return err
-	}
-	return errors.Join(lake.Drain(r, m.addRow), r.Close())
+func (m *Matrix) number(col int, x float32, valid bool) { m.Columns[col].number(x, valid) }
+func (m *Matrix) text(col int, x string, _ bool) {
+	m.Columns[col].Texts = append(m.Columns[col].Texts, x)
 }
 
 func (m *Matrix) addRow(v []driver.Value) error {
@@ -176,44 +157,38 @@ func (o *Online) table(ctx context.Context, bound [][]rows.Value, m *Matrix) err
 	return nil
 }
 
-func (o *Online) take(ctx context.Context) (*prepared, error) {
+func (o *Online) take() (*lake.Statement, error) {
 	o.mu.Lock()
 	if o.closed {
 		o.mu.Unlock()
 		return nil, errors.New("compute features: the model is closed")
 	}
 	if n := len(o.idle); n > 0 {
-		p := o.idle[n-1]
+		s := o.idle[n-1]
 		o.idle = o.idle[:n-1]
 		o.mu.Unlock()
-		return p, nil
+		return s, nil
 	}
 	o.mu.Unlock()
-	conn, err := o.f.engine.Connect(ctx)
+	texts := make([]bool, len(o.f.Kinds))
+	for i, kind := range o.f.Kinds {
+		texts[i] = kind == Text
+	}
+	s, err := o.f.engine.Prepare(o.single, o.types, texts)
 	if err != nil {
-		return nil, fmt.Errorf("prepare features: %w", err)
+		return nil, fmt.Errorf("compute features: %w", err)
 	}
-	stmt, err := conn.(driver.ConnPrepareContext).PrepareContext(ctx, o.single)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare features: %w", err), conn.Close())
-	}
-	p := &prepared{conn: conn, stmt: stmt, args: make([]driver.NamedValue, len(o.types))}
-	for i := range p.args {
-		p.args[i].Ordinal = i + 1
-	}
-	return p, nil
+	return s, nil
 }
 
-func (o *Online) give(p *prepared) {
+func (o *Online) give(s *lake.Statement) {
 	o.mu.Lock()
 	keep := !o.closed && len(o.idle) < maxIdle
 	if keep {
-		o.idle = append(o.idle, p)
+		o.idle = append(o.idle, s)
 	}
 	o.mu.Unlock()
 	if !keep {
-		_ = p.close() // an in-memory connection has nothing to lose
+		s.Close()
 	}
 }
-
-func (p *prepared) close() error { return errors.Join(p.stmt.Close(), p.conn.Close()) }
