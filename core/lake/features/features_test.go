@@ -309,9 +309,9 @@ func TestOnlineEqualsBatch(t *testing.T) {
 	ctx := context.Background()
 	sql := flightsSQL + ", distance / 3 AS third, TRY(ln(distance + 1)) AS log, upper(origin) = 'SFO' AS sfo, TRY(coalesce(distance, -1)::BIGINT) AS whole"
 	f := compile(t, e, sql, late, resource.TaskBinary)
-	o, err := f.Online()
+	o, err := f.Online(context.Background())
 	require.NoError(t, err)
-	defer o.Close()
+	defer func() { require.NoError(t, o.Close()) }()
 	odd := write(t, e, dir, "odd.parquet", "('2001-02-28 23:59:59.999999', NULL, NULL, NULL, NULL), ('1969-12-31', 1, -5, 'Zürich', ''), ('2001-01-01', 1, 1e300, 'XXX', 'YYY'), ('2001-01-01', 1, -1, 'O''Hare', '\"')")
 	part := filepath.Join(dir, "part.parquet")
 	_, err = e.DB().Exec("COPY (SELECT * FROM " + lake.ReadParquet(real(t)) + " USING SAMPLE 400 ROWS (reservoir, 7)) TO " + lake.Literal(part))
@@ -368,9 +368,9 @@ func raw(t testing.TB, e *lake.Engine, paths []string) (out []map[string]any) {
 func TestBindRefuses(t *testing.T) {
 	t.Parallel()
 	e, _ := engine(t)
-	o, err := compile(t, e, flightsSQL, late, resource.TaskBinary).Online()
+	o, err := compile(t, e, flightsSQL, late, resource.TaskBinary).Online(context.Background())
 	require.NoError(t, err)
-	defer o.Close()
+	defer func() { require.NoError(t, o.Close()) }()
 	_, bad := o.Bind(map[string]any{"date": "2001-01-01", "distanse": 1.0})
 	require.ErrorContains(t, bad, `did you mean "distance"?`)
 	_, bad = o.Bind(map[string]any{"distance": "far"})
@@ -388,7 +388,7 @@ func TestOnlineIsConcurrent(t *testing.T) {
 	t.Parallel()
 	e, _ := engine(t)
 	ctx := context.Background()
-	o, err := compile(t, e, "distance * 2 AS twice, 1 AS one", late, resource.TaskBinary).Online()
+	o, err := compile(t, e, "distance * 2 AS twice, 1 AS one", late, resource.TaskBinary).Online(context.Background())
 	require.NoError(t, err)
 	var wg sync.WaitGroup
 	for g := range 20 {
@@ -403,7 +403,7 @@ func TestOnlineIsConcurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	o.Close()
+	require.NoError(t, o.Close())
 	_, err = o.Compute(ctx, nil)
 	require.ErrorContains(t, err, "closed")
 }
@@ -414,9 +414,9 @@ func TestRuntimeErrorsAdvise(t *testing.T) {
 	f := compile(t, e, "origin::INTEGER AS a", late, resource.TaskBinary)
 	_, err := f.Extract(context.Background(), real(t), features.ExtractOptions{})
 	require.ErrorContains(t, err, "TRY_CAST")
-	o, err := f.Online()
+	o, err := f.Online(context.Background())
 	require.NoError(t, err)
-	defer o.Close()
+	defer func() { require.NoError(t, o.Close()) }()
 	vals, _ := o.Bind(map[string]any{"origin": "x"})
 	_, err = o.Compute(context.Background(), [][]rowsValue{vals})
 	require.ErrorContains(t, err, "TRY_CAST")

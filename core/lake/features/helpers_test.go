@@ -35,9 +35,9 @@ func BenchmarkExtractFlights(b *testing.B) {
 
 func BenchmarkOnlineRow(b *testing.B) {
 	e, _ := engine(b)
-	o, err := compile(b, e, flightsSQL, late, resource.TaskBinary).Online()
+	o, err := compile(b, e, flightsSQL, late, resource.TaskBinary).Online(context.Background())
 	require.NoError(b, err)
-	defer o.Close()
+	defer func() { require.NoError(b, o.Close()) }()
 	row := map[string]any{"date": "2001-01-01T06:30:00Z", "distance": 300.0, "origin": "SFO", "destination": "JFK"}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -31,7 +31,10 @@ type Online struct {
 const maxIdle = 16
 
 // Online prepares the features for single rows. The caller closes it before the engine.
-func (f *Features) Online() (*Online, error) {
+func (f *Features) Online(ctx context.Context) (*Online, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("prepare features: %w", err)
+	}
 	checker, err := rows.Compile(f.spec)
 	if err != nil {
 		return nil, fmt.Errorf("prepare features: %w", err)
@@ -56,7 +59,7 @@ func (f *Features) Online() (*Online, error) {
 }
 
 // Close closes the idle connections; those in use close when they are given back.
-func (o *Online) Close() {
+func (o *Online) Close() error {
 	o.mu.Lock()
 	idle := o.idle
 	o.idle, o.closed = nil, true
@@ -64,6 +67,7 @@ func (o *Online) Close() {
 	for _, s := range idle {
 		s.Close()
 	}
+	return nil
 }
 
 // Bind turns one raw row into the values of Features.Used: a column that is absent is null, one that the dataset does not
