@@ -31,7 +31,7 @@ type ResourceDeleted struct {
 // Cursor is a place in the rows of a dataset: everything at or before it is in segments or in quarantine.
 type Cursor struct {
 	Sequence uint64 `json:"sequence"`         // sequence in ROWS of the last message that was begun
-	Offset   int64  `json:"offset,omitempty"` // rows of that message that are done, when it names a file; 0: all of it is done
+	Offset   int64  `json:"offset,omitempty"` // rows of that message that are done, when it holds several (a chunk or a file); 0: all of it is done
 }
 
 // Segment is what is known of a segment when it is written.
@@ -52,6 +52,7 @@ type SegmentEntry struct {
 	Quarantine     *Blob            `json:"quarantine,omitempty"` // Parquet of the rows that were refused between this entry and the one before
 	Quarantined    int64            `json:"quarantined"`
 	Reasons        map[string]int64 `json:"reasons,omitempty"` // refused rows by reason
+	Release        uint64           `json:"release,omitempty"` // the ordinal whose refused rows these are, let back in by a person
 	Cursor         Cursor           `json:"cursor"`
 	TotalAccepted  int64            `json:"totalAccepted"` // rows in segments up to and with this entry
 	TotalRefused   int64            `json:"totalRefused"`

@@ -1,0 +1,169 @@
+package ingestion_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/tidemill/tidemill/core/lake"
+	"github.com/tidemill/tidemill/events"
+	"github.com/tidemill/tidemill/events/client"
+	"github.com/tidemill/tidemill/services/ingestion"
+	"github.com/tidemill/tidemill/services/internal/host"
+	"github.com/tidemill/tidemill/services/internal/hosttest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const dataset = "trips"
+
+// declaration has segments of maxRows rows that wait for maxAge.
+func declaration(maxRows int, maxAge string, more string) string {
+	return fmt.Sprintf(`
+apiVersion: tidemill.dev/v1
+kind: Dataset
+metadata: {name: trips}
+spec:
+  columns:
+    - {name: at, type: timestamp, eventTime: true}
+    - {name: delay, type: float64, required: true, min: -10, max: 100}
+    - {name: from, type: string}
+  segment: {maxRows: %d, maxAge: %s}
+%s`, maxRows, maxAge, more)
+}
+
+// ingest starts a process with the service.
+func ingest(t testing.TB, w *hosttest.World, change ...func(*host.Host)) (stop func()) {
+	t.Helper()
+	h := w.Host(t)
+	for _, c := range change {
+		c(h)
+	}
+	c, err := ingestion.New(t.Context(), h)
+	require.NoError(t, err)
+	return w.Run(t, c)
+}
+
+// row is a good row; its delay tells rows apart.
+func row(i int) []byte {
+	return fmt.Appendf(nil, `{"at":"2024-05-01T%02d:%02d:%02dZ","delay":%d.5,"from":"city-%d"}`, i/3600%24, i/60%60, i%60, i%100, i%7)
+}
+
+func rowsOf(from, to int) [][]byte {
+	var out [][]byte
+	for i := from; i < to; i++ {
+		out = append(out, row(i))
+	}
+	return out
+}
+
+func publish(t testing.TB, w *hosttest.World, rows ...[]byte) {
+	t.Helper()
+	for len(rows) > 0 {
+		n := min(len(rows), client.MaxBatch)
+		_, err := client.PublishBatch(t.Context(), w.JS, dataset, rows[:n], "")
+		require.NoError(t, err)
+		rows = rows[n:]
+	}
+}
+
+// send publishes one message with headers.
+func send(t testing.TB, w *hosttest.World, body []byte, headers ...string) {
+	t.Helper()
+	m := &nats.Msg{Subject: events.RowsSubject(dataset), Data: body, Header: nats.Header{}}
+	for i := 0; i < len(headers); i += 2 {
+		m.Header[headers[i]] = []string{headers[i+1]}
+	}
+	_, err := w.JS.PublishMsg(t.Context(), m)
+	require.NoError(t, err)
+}
+
+// sendFile puts a file's bytes into the store and announces it.
+func sendFile(t testing.TB, w *hosttest.World, f events.RowsFile, bytes []byte) {
+	t.Helper()
+	if bytes != nil {
+		b, err := w.Blobs.PutBytes(t.Context(), "incoming/"+events.SHA256(bytes)+"."+f.Format, bytes)
+		require.NoError(t, err)
+		f.File = b
+	}
+	text, err := events.EncodeRowsFile(dataset, time.Now(), f)
+	require.NoError(t, err)
+	send(t, w, text, events.HeaderContent, events.ContentType)
+}
+
+// parquet makes a Parquet file of NDJSON rows.
+func parquet(t testing.TB, w *hosttest.World, rows [][]byte) []byte {
+	t.Helper()
+	ndjson := filepath.Join(w.Blobs.Scratch(), "rows.ndjson")
+	require.NoError(t, os.WriteFile(ndjson, join(rows), 0o600))
+	out := filepath.Join(w.Blobs.Scratch(), "rows.parquet")
+	_, err := w.Engine.DB().ExecContext(t.Context(), "COPY (SELECT * FROM read_json("+lake.Literal(ndjson)+
+		", format = 'newline_delimited', columns = {at: 'TIMESTAMP', delay: 'DOUBLE', \"from\": 'VARCHAR'})) TO "+lake.Literal(out)+" (FORMAT parquet)")
+	require.NoError(t, err)
+	b, err := os.ReadFile(out)
+	require.NoError(t, err)
+	return b
+}
+
+func join(rows [][]byte) []byte {
+	var out []byte
+	for _, r := range rows {
+		out = append(append(out, r...), '\n')
+	}
+	return out
+}
+
+// entries reads the whole log of the dataset.
+func entries(t testing.TB, w *hosttest.World) []events.SegmentEntry {
+	t.Helper()
+	stream, err := w.JS.Stream(t.Context(), events.StreamSegments)
+	require.NoError(t, err)
+	var out []events.SegmentEntry
+	last, err := stream.GetLastMsgForSubject(t.Context(), events.SegmentsSubject(dataset))
+	if err != nil {
+		require.ErrorIs(t, err, jetstream.ErrMsgNotFound)
+		return nil
+	}
+	for seq := uint64(1); seq <= last.Sequence; seq++ {
+		m, err := stream.GetMsg(t.Context(), seq)
+		require.NoError(t, err)
+		var e events.SegmentEntry
+		require.NoError(t, json.Unmarshal(m.Data, &e))
+		out = append(out, e)
+	}
+	return out
+}
+
+// totals of the newest entry.
+func totals(t testing.TB, w *hosttest.World) (accepted, refused int64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	stream, err := w.JS.Stream(ctx, events.StreamSegments)
+	require.NoError(t, err)
+	m, err := stream.GetLastMsgForSubject(ctx, events.SegmentsSubject(dataset))
+	if err != nil {
+		return 0, 0
+	}
+	var e events.SegmentEntry
+	require.NoError(t, json.Unmarshal(m.Data, &e))
+	return e.TotalAccepted, e.TotalRefused
+}
+
+// awaitRows waits until n rows are accepted or refused.
+func awaitRows(t testing.TB, w *hosttest.World, n int64) {
+	t.Helper()
+	hosttest.Await(t, fmt.Sprintf("%d rows in segments", n), func() bool {
+		accepted, refused := totals(t, w)
+		return accepted+refused >= n
+	})
+}

@@ -1,0 +1,117 @@
+// Package ingestion turns the rows of each dataset into segments at rest.
+//
+// It hears no facts: it reads ROWS in order, one loop per declared dataset, checks every row against the dataset's contract and
+// gathers what is accepted into Parquet and what is refused into quarantine. It says segment.written. Its state is the
+// stream SEGMENTS: one entry per segment holds the segment and the cursor in ROWS, appended by compare-and-set, so that a row
+// is in exactly one entry whatever happens to the process.
+package ingestion
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tidemill/tidemill/core/resource"
+	"github.com/tidemill/tidemill/infra/lifecycle"
+	"github.com/tidemill/tidemill/services/internal/decider"
+	"github.com/tidemill/tidemill/services/internal/host"
+)
+
+// Name is the service's name.
+const Name = "ingestion"
+
+// The points at which a fault test kills the process: after the Parquet is at rest and before its entry, and after the entry
+// and before its fact.
+const (
+	CrashParquet = "ingestion.parquet"
+	CrashEntry   = "ingestion.entry"
+)
+
+const (
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = 5 * time.Second
+)
+
+// Service ingests.
+type Service struct {
+	host    *host.Host
+	log     *zap.Logger
+	metrics *metrics
+}
+
+// New makes the service; it ingests while it runs and holds its lease.
+func New(_ context.Context, h *host.Host) (lifecycle.Component, error) {
+	m, err := newMetrics(h.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("start ingestion: %w", err)
+	}
+	s := &Service{host: h, log: h.Log.With(zap.String("service", Name)), metrics: m}
+	return decider.New(h, decider.Spec{Name: Name, While: s.supervise}), nil
+}
+
+// supervise keeps one loop running for every declared dataset until ctx ends. It looks again after every fact.
+func (s *Service) supervise(ctx context.Context) error {
+	var loops sync.WaitGroup
+	defer loops.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	running := map[string]context.CancelFunc{}
+	for {
+		seen := s.host.Catalog.Applied()
+		declared := map[string]bool{}
+		for _, d := range s.host.Catalog.List(resource.KindDataset) {
+			declared[d.Name()] = true
+			if running[d.Name()] != nil {
+				continue
+			}
+			own, stop := context.WithCancel(ctx)
+			running[d.Name()] = stop
+			loops.Go(func() { s.ingest(own, d.Name()) })
+		}
+		for name, stop := range running {
+			if !declared[name] {
+				stop()
+				delete(running, name)
+			}
+		}
+		if err := s.host.Catalog.WaitFor(ctx, seen+1); err != nil {
+			return nil
+		}
+	}
+}
+
+// ingest runs the loop of one dataset, again and again from what is committed, until ctx ends.
+func (s *Service) ingest(ctx context.Context, dataset string) {
+	log := s.log.With(zap.String("dataset", dataset))
+	backoff := minBackoff
+	for {
+		l := newLoop(s.host, s.metrics, log, dataset)
+		err := l.run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if l.segments > 0 {
+			backoff = minBackoff
+		}
+		log.Warn("ingestion was interrupted; it goes on from the last segment", zap.Error(err), zap.Duration("after", backoff))
+		if !pause(ctx, backoff) {
+			return
+		}
+		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+// pause waits; it tells whether ctx still lives.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
