@@ -27,7 +27,7 @@ const only = process.argv.slice(3);
 
 async function hover(page) {
   const box = await page.locator(".u-over").boundingBox();
-  await page.mouse.move(box.x + box.width * 0.235, box.y + 90);
+  await page.mouse.move(box.x + box.width * 0.212, box.y + 90);
 }
 
 const { browser, close } = await launch();

@@ -12,12 +12,12 @@ export interface App { store: Store; queries: Queries; live: Live }
 /** Wires store, queries and live stream together; nothing runs before `begin`. */
 export function createApp(): App {
   const store = new Store(Date.now());
-  const queries = new Queries({ gap: 1000, settle: 150 }, (p) => {
-    if (p.status === 401) {
-      store.set({ signedOut: true });
-      live.stop();
-    }
-  });
+  const noticed = (status: number | undefined) => {
+    if (status !== 401) return;
+    store.set({ signedOut: true });
+    live.stop();
+  };
+  const queries = new Queries({ gap: 1000, settle: 150 }, (p) => noticed(p.status));
   const live = new Live({
     onFacts(entries) {
       store.heardFacts(entries);
@@ -27,10 +27,8 @@ export function createApp(): App {
     onRates: (r) => store.heardRates(r),
     onConnection(connection) {
       store.set({ connection });
-      if (connection === "reconnecting") void api.status().catch((e: { status?: number }) => {
-        // An event source doesn't say why it failed; a plain request does.
-        if (e.status === 401) store.set({ signedOut: true });
-      });
+      // An event source doesn't say why it failed; a plain request does.
+      if (connection === "reconnecting") void api.status().catch((e: { status?: number }) => noticed(e.status));
     },
     onResumed: () => queries.invalidateAll(),
   });

@@ -49,6 +49,18 @@ describe("Queries", () => {
     expect(problems).toHaveLength(1);
   });
 
+  it("is quiet about a server out of reach once there is something to show", async () => {
+    const q = new Queries({ gap: 10, settle: 0 }, () => {});
+    const fetcher = vi.fn<() => Promise<string>>().mockResolvedValueOnce("good").mockRejectedValue(new TypeError("failed to fetch"));
+    q.watch("k", fetcher, () => {});
+    q.watch("never", () => Promise.reject(new TypeError("failed to fetch")), () => {});
+    await vi.advanceTimersByTimeAsync(1);
+    q.invalidateAll();
+    await vi.advanceTimersByTimeAsync(50);
+    expect(q.get("k")).toMatchObject({ data: "good", problem: undefined });
+    expect(q.get("never")).toMatchObject({ data: undefined, problem: { status: 0 } });
+  });
+
   it("leaves what nobody looks at alone, and fetches it anew for the next reader", async () => {
     const q = new Queries({ gap: 10, settle: 0 }, () => {});
     const fetcher = vi.fn(async () => 1);

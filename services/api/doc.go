@@ -28,6 +28,7 @@
 //	POST   /api/v1/models/{m}/predict               a file of rows by Content-Type; ?version=; Accept says the form of the answer
 //	GET    /api/v1/alerts                           → List[Alert]; ?open=true
 //	GET    /api/v1/facts                            server-sent events; ?types=&model=&since=&follow=true; event: fact | progress | rates
+//	                                                id: the FACTS sequence; since=-200 begins 200 facts before the newest
 //	GET    /api/v1/facts/{seq}                      → events.Fact
 //	GET    /api/v1/subscriptions/{durable}/next     long poll; ?types=&model=&since=&wait=30s → events.Fact or 204
 //	POST   /api/v1/subscriptions/{durable}/ack      Ack → 204

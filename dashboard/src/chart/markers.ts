@@ -17,7 +17,7 @@ export function markersOf(cycles: readonly Cycle[]): Marker[] {
 }
 
 /** The index of the marker nearest to x (in pixels) within reach, or -1. */
-export function nearestMarker(markers: readonly Marker[], x: number, toPixel: (at: number) => number, reach = 7): number {
+export function nearestMarker(markers: readonly Marker[], x: number, toPixel: (at: number) => number, reach = 10): number {
   let best = -1;
   let distance = reach;
   markers.forEach((m, i) => {

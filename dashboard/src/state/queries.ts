@@ -89,7 +89,9 @@ export class Queries {
       q.result = { data: await q.fetcher(), problem: undefined, loading: false };
     } catch (e) {
       const problem = asProblem(e);
-      q.result = { data: q.result.data, problem, loading: false };
+      // While the server is out of reach the header says so; what was read before stays, without a note in every section.
+      const quiet = problem.status === 0 && q.result.data !== undefined;
+      q.result = { data: q.result.data, problem: quiet ? undefined : problem, loading: false };
       this.onProblem(problem);
     }
     q.running = false;

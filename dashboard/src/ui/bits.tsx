@@ -9,13 +9,18 @@ export function ProblemNote({ problem }: { problem: Problem | undefined }) {
   if (!problem || problem.status === 401) return null;
   return (
     <div class="problem" role="alert">
-      <p><b>{problem.message}</b></p>
+      <p><b><Marked text={problem.message} /></b></p>
       {problem.details.map((d) => (
-        <p key={d.message}>{d.location && <code>{d.location}</code>} {d.message} {d.hint && <span class="quiet">{d.hint}</span>}</p>
+        <p key={d.message}>{d.location && <code>{d.location}</code>} <Marked text={d.message} /> {d.hint && <span class="quiet"><Marked text={d.hint} /></span>}</p>
       ))}
-      {problem.hint && <p class="quiet">{problem.hint}</p>}
+      {problem.hint && <p class="quiet"><Marked text={problem.hint} /></p>}
     </div>
   );
+}
+
+/** Text in which the server puts commands between backticks. */
+export function Marked({ text }: { text: string }) {
+  return <>{text.split("`").map((part, i) => (i % 2 ? <code key={i}>{part}</code> : part))}</>;
 }
 
 export function Empty({ children }: { children: ComponentChildren }) {

@@ -29,9 +29,9 @@ export function Actions({ model }: { model: Model }) {
       <div class="buttons">
         <button type="button" class="primary" data-action="retrain" onClick={() => setOpen("retrain")}>Retrain…</button>
         <button type="button" data-action="rollback" disabled={!model.champion} onClick={() => setOpen("rollback")}>Roll back…</button>
-        <button type="button" data-action="pause" aria-pressed={model.paused} onClick={toggle}>
-          {model.paused ? "Resume policy" : "Pause policy"}
-        </button>
+        {(model.policy || model.paused) && (
+          <button type="button" data-action="pause" onClick={toggle}>{model.paused ? "Resume policy" : "Pause policy"}</button>
+        )}
       </div>
       <div aria-live="polite" class="asked-place">
         <ProblemNote problem={problem} />

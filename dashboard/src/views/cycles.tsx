@@ -23,7 +23,7 @@ export function CyclesTable({ model, cycles, onHot }: Props) {
         <Empty>No cycle yet. The policy requests the first one when enough rows are there, or you do with <code>tidemill retrain {model.name}</code>.</Empty>
       )}
       {list.length > 0 && (
-        <div class="scroll" tabIndex={0} role="region" aria-labelledby="cycles-title">
+        <div class="scroll" tabIndex={0} role="region" aria-label="Table of cycles">
           <table class="cycles">
             <thead>
               <tr><th scope="col">Cycle</th><th scope="col">Outcome</th><th scope="col">Why it began, how it ended</th><th scope="col">Event time</th><th scope="col">Took</th><th scope="col">When</th></tr>
@@ -44,7 +44,7 @@ export function CyclesTable({ model, cycles, onHot }: Props) {
 
 function Row({ cycle: c, onHot, onOpen }: { cycle: Cycle; onHot: (c: string) => void; onOpen: () => void }) {
   const causes = (c.causes ?? []).map((x) => x.text || words(x.trigger)).join("; ");
-  const versus = versusChampion(c.verdict);
+  const versus = versusChampion(c.verdict); // of a promotion it says more than the reason does
   return (
     <tr data-cycle={c.cycle} data-outcome={c.outcome ?? ""} onMouseEnter={() => onHot(c.cycle)} onMouseLeave={() => onHot("")}>
       <th scope="row">
@@ -54,7 +54,7 @@ function Row({ cycle: c, onHot, onOpen }: { cycle: Cycle; onHot: (c: string) => 
       <td><Outcome outcome={c.outcome} state={words(c.state)} /></td>
       <td class="wide">
         <p>{causes}{c.manual && <span class="quiet"> by hand</span>}</p>
-        {c.reason && <p class="quiet">{c.reason}</p>}
+        {c.reason && !(versus && c.outcome === "promoted") && <p class="quiet">{c.reason}</p>}
         {versus && versus !== c.reason && <p class="quiet">{versus}</p>}
       </td>
       <td class="nowrap">{eventDay(c.eventTime)}</td>

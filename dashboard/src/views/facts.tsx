@@ -37,7 +37,7 @@ export function FactsView() {
       </header>
       {facts.length === 0 && <Empty>No facts yet. The first ones come with <code>tidemill apply -f FILE</code>.</Empty>}
       {facts.length > 0 && visible.length === 0 && <Empty>No fact fits the filter.</Empty>}
-      <ol ref={list} class="fact-list" onMouseEnter={hold} onMouseLeave={release} onFocusIn={hold}
+      <ol ref={list} class="fact-list" hidden={visible.length === 0} onMouseEnter={hold} onMouseLeave={release} onFocusIn={hold}
         onFocusOut={(e) => { if (!list.current?.contains(e.relatedTarget as Node | null)) setStill(undefined); }}>
         {visible.slice(0, shown).map((e) => (
           <FactRow key={e.seq} entry={e} open={open === e.seq} onToggle={() => setOpen(open === e.seq ? undefined : e.seq)} />

@@ -13,7 +13,8 @@ export function Gates({ verdict }: { verdict: Verdict }) {
           <li key={g.gate}>
             <span class={tones[g.outcome]} aria-hidden="true">{signs[g.outcome]}</span>
             <span>
-              <b>{g.gate}</b><span class="sr">: {g.outcome}.</span> {g.text}
+              <b>{g.gate}</b><span class="sr">: {g.outcome}.</span>
+              <span class="gate-text">{g.text}</span>
               <span class="quiet gate-figures">
                 {metricName(g.metric)} {metric(g.value)}
                 {g.champion !== undefined && <> · champion {metric(g.champion)}</>}

@@ -38,8 +38,8 @@ export function MetricView({ model, cycles, hot }: { model: Model; cycles: reado
   return (
     <Section id="metric-title" title={`${metricName(metric)} over event time`} side={side}>
       <p class="quiet note">
-        Each row scored by the champion before anything trained on it; {higherIsBetter(metric) ? "higher" : "lower"} is better.
-        <span class="key"> <i class="good-ink">●</i> promoted <i class="warn-ink">◇</i> rejected <i class="bad-ink">✕</i> failed</span>
+        Each row scored by the champion before anything trained on it; {higherIsBetter(metric) ? "higher" : "lower"} is better.{" "}
+        <span class="key"><i class="good-ink">●</i> promoted <i class="warn-ink">◇</i> rejected <i class="bad-ink">✕</i> failed</span>
       </p>
       <ProblemNote problem={r.problem} />
       {r.data && points.length === 0 && cycles.length === 0

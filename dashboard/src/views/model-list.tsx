@@ -3,11 +3,11 @@ import type { Model } from "../types";
 import { Chip } from "../ui/bits";
 import { metric, metricName, words } from "../words/format";
 
-export function ModelList({ models, selected }: { models: readonly Model[]; selected: string }) {
+export function ModelList({ models, selected, known }: { models: readonly Model[]; selected: string; known: boolean }) {
   return (
     <nav class="models" aria-label="Models">
       <h2>Models</h2>
-      {models.length === 0 && <p class="quiet">none yet</p>}
+      {known && models.length === 0 && <p class="quiet">none yet</p>}
       <ul>
         {models.map((m) => (
           <li key={m.name}>

@@ -6,6 +6,7 @@ import { keys } from "../state/touch";
 import { Empty, ProblemNote } from "../ui/bits";
 import { DatasetsView } from "./datasets";
 import { FactsView } from "./facts";
+import { FirstSteps } from "./first-steps";
 import { Header } from "./header";
 import { ModelView } from "./model";
 import { ModelList } from "./model-list";
@@ -29,7 +30,7 @@ function Dashboard() {
       <a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the model</a>
       <Header />
       <div class="frame">
-        <ModelList models={list} selected={model?.name ?? ""} />
+        <ModelList models={list} selected={model?.name ?? ""} known={models.data !== undefined} />
         <main id="main" tabIndex={-1}>
           <ProblemNote problem={models.problem} />
           {model && <ModelView key={model.name} model={model} />}
@@ -37,7 +38,7 @@ function Dashboard() {
             <Empty>There is no model named <b>{wanted}</b>. <a href="#">Show the models there are.</a></Empty>
           )}
           {!model && !wanted && models.data && (
-            <Empty>No models yet. Declare a dataset, a model and a policy, then run <code>tidemill apply -f FILE</code>.</Empty>
+            <FirstSteps />
           )}
           {models.loading && <Empty>Reading the models…</Empty>}
           <DatasetsView />

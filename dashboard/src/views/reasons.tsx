@@ -7,7 +7,7 @@ export function ReasonTree({ reasons }: { reasons: readonly Reason[] }) {
 }
 
 function Node({ reason: r }: { reason: Reason }) {
-  const part = r.target && r.value !== undefined && r.target > 0 ? Math.min(1, Math.max(0, r.value / r.target)) : undefined;
+  const part = r.target && r.target > 0 ? Math.min(1, Math.max(0, (r.value ?? 0) / r.target)) : undefined;
   return (
     <li class={r.holds ? "holds" : ""}>
       <span class="reason">
