@@ -124,7 +124,7 @@ class World {
     }
     if (what === "retrain") {
       const seq = this.one("retrain.asked", { model: "flight-delay", by: "admin", reason: body.reason });
-      setTimeout(() => this.begin(true), 800);
+      setTimeout(() => this.begin(true), 800); // a cycle in flight is simply forgotten
       return json(res, { id: "x", seq });
     }
     const verb = { rollback: "rollback.asked", pause: "model.paused", resume: "model.resumed" }[what] ?? "quarantine.released";

@@ -64,31 +64,25 @@ async function story(page) {
   await page.keyboard.press("Escape");
   await page.locator("dialog").waitFor({ state: "detached", timeout: 5_000 });
 
-  const before = await newest(page);
   await page.locator('[data-action="retrain"]').click();
   await page.locator('[data-action="confirm-retrain"]').click();
   await see(page.locator("[data-asked]"), "the wish is acknowledged");
-  await newCycle(page, before);
+  await newCycle(page);
   say("done");
 }
 
-async function newest(page) {
-  return (await page.locator("tr[data-cycle]").first().getAttribute("data-cycle")) ?? "";
-}
-
-/** Waits until the table begins with a cycle that wasn't there before, live, without a reload. */
-async function newCycle(page, before) {
+/** Waits until the page names the cycle that the wish began, and that cycle's row is in the table: live, without a reload. */
+async function newCycle(page) {
+  const note = page.locator("[data-asked]");
   try {
-    await page.waitForFunction(
-      (old) => {
-        const first = document.querySelector("tr[data-cycle]")?.getAttribute("data-cycle");
-        return first && first !== old;
-      }, before, { timeout: nextStep });
+    await page.locator('[data-asked="done"]').waitFor({ state: "visible", timeout: nextStep });
   } catch {
-    const note = (await page.locator("[data-asked]").textContent().catch(() => "")) ?? "";
-    throw new Error(`no cycle after ${before} appeared within ${nextStep / 1000} s of asking for one; the page says: ${note.trim() || "nothing"}`);
+    throw new Error(`nothing came of the wish within ${nextStep / 1000} s; the page says: ${(await note.textContent())?.trim()}`);
   }
-  say(`${await newest(page)} appeared after ${before}`);
+  const text = (await note.textContent())?.trim() ?? "";
+  const cycle = /Cycle (\S+) has begun/.exec(text)?.[1];
+  if (!cycle) throw new Error(`the wish began no cycle; the page says: ${text}`);
+  await see(page.locator(`tr[data-cycle="${cycle}"]`), `${cycle}, the cycle asked for, is in the table`);
 }
 
 const { context, close } = await launch();
