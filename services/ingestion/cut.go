@@ -33,7 +33,7 @@ func (l *loop) cut(ctx context.Context, p part) error {
 	}
 	e.Parquet, e.MinTime, e.MaxTime = file.Parquet, file.MinTime, file.MaxTime
 	l.host.Crash(CrashParquet)
-	if err := l.append(ctx, e); err != nil {
+	if err := l.written.Append(ctx, e); err != nil {
 		return err
 	}
 	l.host.Crash(CrashEntry)
@@ -52,8 +52,9 @@ func (l *loop) cut(ctx context.Context, p part) error {
 
 // entry describes the open segment, but for what is known only when its Parquet is written.
 func (l *loop) entry(p part) events.SegmentEntry {
+	last := l.written.Last()
 	e := events.SegmentEntry{
-		Segment: events.Segment{Dataset: l.dataset, Ordinal: l.last.Ordinal + 1, Rows: l.rows.Rows(), Batch: p.batch, EndsBatch: p.ends},
+		Segment: events.Segment{Dataset: l.dataset, Ordinal: last.Ordinal + 1, Rows: l.rows.Rows(), Batch: p.batch, EndsBatch: p.ends},
 		Release: p.release, Quarantined: l.refused.Rows() + l.unreadable, Cursor: l.cursor, WrittenAt: l.host.Clock().UTC(),
 		SchemaRevision: l.contract.revision,
 	}
@@ -63,7 +64,7 @@ func (l *loop) entry(p part) events.SegmentEntry {
 		}
 		e.Reasons = reasons
 	}
-	e.TotalAccepted, e.TotalRefused = l.last.TotalAccepted+e.Rows, l.last.TotalRefused+e.Quarantined
+	e.TotalAccepted, e.TotalRefused = last.TotalAccepted+e.Rows, last.TotalRefused+e.Quarantined
 	return e
 }
 
@@ -86,7 +87,9 @@ func (l *loop) closed(e events.SegmentEntry) {
 }
 
 func (l *loop) say(ctx context.Context, e events.SegmentEntry) error {
-	f, err := written(e)
+	// It depends on the entry alone: said again, it is the same.
+	f, err := events.NewFact(events.SegmentStepID(e.Dataset, e.Ordinal, "written"), events.SegmentWrittenType, Name, e.Dataset, e.WrittenAt,
+		events.SegmentWritten{SegmentEntry: e})
 	if err != nil {
 		return err
 	}
@@ -106,20 +109,16 @@ func (l *loop) sayMissing(ctx context.Context) error {
 			said = p.Ordinal
 		}
 	}
+	last := l.written.Last()
 	switch {
 	case err != nil && !errors.Is(err, bus.ErrNoFact):
 		return err
-	case said >= l.last.Ordinal:
+	case said >= last.Ordinal:
 		return nil
-	case said == l.last.Ordinal-1: // the usual case: a process died between the entry and its fact
-		return l.say(ctx, l.last)
+	case said == last.Ordinal-1: // the usual case: a process died between the entry and its fact
+		return l.say(ctx, last)
 	}
-	return l.scan(ctx, func(e events.SegmentEntry) error {
-		if e.Ordinal <= said {
-			return nil
-		}
-		return l.say(ctx, e)
-	})
+	return l.written.Scan(ctx, said+1, func(e events.SegmentEntry) error { return l.say(ctx, e) })
 }
 
 // purgeRows removes rows below the cursor of the last committed segment. When it fails it is tried again after the next segment.
@@ -127,8 +126,9 @@ func (l *loop) purgeRows(ctx context.Context) {
 	if l.unpurged == 0 {
 		return
 	}
-	through := l.last.Cursor.Sequence
-	if l.last.Cursor.Offset > 0 {
+	cursor := l.written.Last().Cursor
+	through := cursor.Sequence
+	if cursor.Offset > 0 {
 		through-- // it is not finished
 	}
 	if through == 0 {

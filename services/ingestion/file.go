@@ -82,7 +82,7 @@ func (l *loop) file(ctx context.Context, m message, f events.RowsFile) error {
 func (l *loop) seen(ctx context.Context, f events.RowsFile) (bool, error) {
 	if l.done == nil {
 		done := &finished{batches: map[string]bool{}, releases: map[uint64]bool{}}
-		if err := l.scan(ctx, func(e events.SegmentEntry) error { done.add(e); return nil }); err != nil {
+		if err := l.written.Scan(ctx, 1, func(e events.SegmentEntry) error { done.add(e); return nil }); err != nil {
 			return false, err
 		}
 		l.done = done

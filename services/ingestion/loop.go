@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/core/lake/rows"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/internal/host"
+	"github.com/tidemill/tidemill/services/internal/segmentlog"
 )
 
 // maxSegmentBytes bounds what a segment may hold in memory, whatever its number of rows. It decides where segments end, so it is
@@ -26,7 +27,7 @@ type loop struct {
 	log     *zap.Logger
 	dataset string
 
-	segmentLog
+	written  *segmentlog.Log
 	contract *contract
 	done     *finished // files that are done; nil until it is needed
 	segments int       // committed by this loop
@@ -54,8 +55,7 @@ type contract struct {
 }
 
 func newLoop(h *host.Host, m *metrics, log *zap.Logger, dataset string) *loop {
-	return &loop{host: h, metrics: m, log: log, dataset: dataset, segmentLog: segmentLog{js: h.JS, dataset: dataset},
-		warnings: map[rows.Reason]int{}, age: stopped(), purge: stopped()}
+	return &loop{host: h, metrics: m, log: log, dataset: dataset, warnings: map[rows.Reason]int{}, age: stopped(), purge: stopped()}
 }
 
 func stopped() *time.Timer {
@@ -102,13 +102,14 @@ func (l *loop) run(ctx context.Context) error {
 
 // start loads the cursor and says what a process that died could not say any more.
 func (l *loop) start(ctx context.Context) error {
-	if err := l.load(ctx); err != nil {
+	var err error
+	if l.written, err = segmentlog.Open(ctx, l.host.JS, l.dataset); err != nil {
 		return err
 	}
 	if err := l.sayMissing(ctx); err != nil {
 		return err
 	}
-	l.cursor = l.last.Cursor
+	l.cursor = l.written.Last().Cursor
 	stream, err := l.host.JS.Stream(ctx, events.StreamRows)
 	if err != nil {
 		return fmt.Errorf("read rows: %w", err)

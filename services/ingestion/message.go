@@ -84,8 +84,8 @@ func nextLine(b []byte) (line, rest []byte) {
 
 // skip is how many rows of the message are in committed segments.
 func (l *loop) skip(m message) int64 {
-	if m.seq == l.last.Cursor.Sequence {
-		return l.last.Cursor.Offset
+	if done := l.written.Last().Cursor; m.seq == done.Sequence {
+		return done.Offset
 	}
 	return 0
 }
