@@ -122,6 +122,12 @@ func (p *Process) Log() string {
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// PID is the id of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Signal sends a signal and does not wait.
+func (p *Process) Signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
+
 // Kill ends the process as a power cut would.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
@@ -211,7 +217,13 @@ type Result struct {
 // Run runs a command of the binary against this platform.
 func (m *Tidemill) Run(args ...string) Result {
 	m.t.Helper()
-	return Run(m.t, m.Home, Env(m.Home, "TIDEMILL_DATA_DIR="+m.Dir), args...)
+	return m.RunWith("", args...)
+}
+
+// RunWith is Run with an input.
+func (m *Tidemill) RunWith(stdin string, args ...string) Result {
+	m.t.Helper()
+	return run(m.t, m.Home, Env(m.Home, "TIDEMILL_DATA_DIR="+m.Dir), stdin, args...)
 }
 
 // Must runs a command that must succeed and returns what it printed.
@@ -225,12 +237,17 @@ func (m *Tidemill) Must(args ...string) string {
 // Run runs the binary in a folder to its end.
 func Run(t testing.TB, dir string, env []string, args ...string) Result {
 	t.Helper()
+	return run(t, dir, env, "", args...)
+}
+
+func run(t testing.TB, dir string, env []string, stdin string, args ...string) Result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, Binary(t), args...)
 	cmd.Env, cmd.Dir = env, dir
 	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
