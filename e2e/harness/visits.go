@@ -98,6 +98,9 @@ type Declared struct {
 	Initial     int           // rows of the first model; default 2000
 	NewRows     int           // of each further cycle; default 1000
 	Candidates  string        // YAML, indented by four; default the built-in trainer
+	Features    string        // SQL; default pages, source
+	Gates       string        // YAML, in flow style; default those of a good model
+	Window      string        // YAML; default expanding: {}
 }
 
 func (d Declared) complete() Declared {
@@ -114,6 +117,9 @@ func (d Declared) complete() Declared {
 	set(&d.Dataset, "visits")
 	set(&d.Model, "buyers")
 	set(&d.Candidates, "    - {name: logistic, trainer: builtin/linear, params: {l2: 1.0}}")
+	set(&d.Features, "pages, source")
+	set(&d.Gates, "{metric: auc, min: 0.60}, {metric: logloss, versus: champion, nonInferiority: 0.1, confidence: 0.95}")
+	set(&d.Window, "expanding: {}")
 	number(&d.SegmentRows, 500)
 	number(&d.Initial, 2000)
 	number(&d.NewRows, 1000)
@@ -156,18 +162,16 @@ metadata: {name: %s}
 spec:
   dataset: %s
   task: binaryClassification
-  features: pages, source
+  features: %s
   label: spent > 0
   split: {by: time, validation: 4h, test: 8h}
   candidates:
 %s
   evaluation:
     primary: logloss
-    gates:
-      - {metric: auc, min: 0.60}
-      - {metric: logloss, versus: champion, nonInferiority: 0.1, confidence: 0.95}
+    gates: [%s]
   rollout: {strategy: direct}
-`, d.Model, d.Dataset, d.Candidates)
+`, d.Model, d.Dataset, d.Features, d.Candidates, d.Gates)
 }
 
 // PolicyYAML declares the policy alone.
@@ -182,6 +186,6 @@ spec:
   when:
     any:
       - newData: {rows: %d}
-  window: {expanding: {}}
-`, d.Model, d.Model, d.Initial, d.NewRows)
+  window: {%s}
+`, d.Model, d.Model, d.Initial, d.NewRows, d.Window)
 }
