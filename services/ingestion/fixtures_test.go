@@ -2,7 +2,9 @@ package ingestion_test
 
 import (
 	"context"
+	"database/sql/driver"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,12 +19,19 @@ import (
 	"github.com/tidemill/tidemill/core/lake"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/events/client"
+	"github.com/tidemill/tidemill/infra/lifecycle"
 	"github.com/tidemill/tidemill/services/ingestion"
 	"github.com/tidemill/tidemill/services/internal/host"
 	"github.com/tidemill/tidemill/services/internal/hosttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		_ = checks.Value.Set("25") // each starts a broker
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const dataset = "trips"
 
@@ -107,7 +116,7 @@ func parquet(t testing.TB, w *hosttest.World, rows [][]byte) []byte {
 	require.NoError(t, os.WriteFile(ndjson, join(rows), 0o600))
 	out := filepath.Join(w.Blobs.Scratch(), "rows.parquet")
 	_, err := w.Engine.DB().ExecContext(t.Context(), "COPY (SELECT * FROM read_json("+lake.Literal(ndjson)+
-		", format = 'newline_delimited', columns = {at: 'TIMESTAMP', delay: 'DOUBLE', \"from\": 'VARCHAR'})) TO "+lake.Literal(out)+" (FORMAT parquet)")
+		", format = 'newline_delimited', columns = {'at': 'TIMESTAMP', 'delay': 'DOUBLE', 'from': 'VARCHAR'})) TO "+lake.Literal(out)+" (FORMAT parquet)")
 	require.NoError(t, err)
 	b, err := os.ReadFile(out)
 	require.NoError(t, err)
@@ -166,4 +175,103 @@ func awaitRows(t testing.TB, w *hosttest.World, n int64) {
 		accepted, refused := totals(t, w)
 		return accepted+refused >= n
 	})
+}
+
+// fileOf describes the i-th file of a test.
+func fileOf(i int, format string, rows int64) events.RowsFile {
+	return events.RowsFile{Batch: fmt.Sprintf("batch-%d", i), Name: fmt.Sprintf("file-%d.%s", i, format), Format: format, Rows: rows}
+}
+
+// killAt starts a process that stops dead at the n-th passing of a crash point: nothing after it happens.
+func killAt(t testing.TB, w *hosttest.World, point string, n int) {
+	t.Helper()
+	killWhen(t, w, func(p string) bool {
+		if p == point {
+			n--
+		}
+		return p == point && n == 0
+	})
+}
+
+// killWhen starts a process that stops dead when die says so at a crash point.
+func killWhen(t testing.TB, w *hosttest.World, die func(point string) bool) {
+	t.Helper()
+	h := w.Host(t)
+	c, err := ingestion.New(t.Context(), h)
+	require.NoError(t, err)
+	life, kill := context.WithCancel(context.Background())
+	t.Cleanup(kill)
+	h.Crash = func(point string) {
+		if die(point) {
+			kill()
+		}
+	}
+	w.Run(t, lifecycle.Func(func(ctx context.Context, ready func()) error {
+		defer context.AfterFunc(ctx, kill)()
+		return c.Run(life, ready)
+	}))
+}
+
+// delays are the delay column of all accepted rows, in the order of the segments.
+func delays(t testing.TB, w *hosttest.World) []float64 {
+	t.Helper()
+	var out []float64
+	for _, e := range entries(t, w) {
+		if e.Rows == 0 {
+			continue
+		}
+		path, err := w.Blobs.Local(t.Context(), e.Parquet)
+		require.NoError(t, err)
+		n := int64(0)
+		require.NoError(t, w.Engine.Scan(t.Context(), "SELECT delay FROM "+lake.ReadParquet([]string{path}), func(v []driver.Value) error {
+			out, n = append(out, v[0].(float64)), n+1
+			return nil
+		}))
+		require.Equal(t, e.Rows, n)
+	}
+	return out
+}
+
+// requireRows requires that exactly the rows 0 to n-1, but for some, are in segments, in order and each once, and that the log is
+// without gaps.
+func requireRows(t testing.TB, w *hosttest.World, n int, without map[int]bool) {
+	t.Helper()
+	var want []float64
+	for i := range n {
+		if !without[i] {
+			want = append(want, float64(i%100)+0.5)
+		}
+	}
+	require.Equal(t, want, delays(t, w))
+	requireLog(t, w)
+}
+
+// requireLog requires that the log adds up.
+func requireLog(t testing.TB, w *hosttest.World) {
+	t.Helper()
+	var before events.SegmentEntry
+	for _, e := range entries(t, w) {
+		require.Equal(t, before.Ordinal+1, e.Ordinal)
+		require.Equal(t, before.TotalAccepted+e.Rows, e.TotalAccepted)
+		require.Equal(t, before.TotalRefused+e.Quarantined, e.TotalRefused)
+		require.True(t, e.Cursor.Sequence > before.Cursor.Sequence || e.Cursor.Sequence == before.Cursor.Sequence && before.Cursor.Offset > 0 &&
+			(e.Cursor.Offset > before.Cursor.Offset || e.Cursor.Offset == 0), "the cursor went from %v to %v", before.Cursor, e.Cursor)
+		n := int64(0)
+		for _, x := range e.Reasons {
+			n += x
+		}
+		require.Equal(t, e.Quarantined, n)
+		before = e
+	}
+}
+
+// refusedRows reads the quarantine of an entry.
+func refusedRows(t testing.TB, w *hosttest.World, e events.SegmentEntry) []lake.Refused {
+	t.Helper()
+	require.NotNil(t, e.Quarantine)
+	path, err := w.Blobs.Local(t.Context(), *e.Quarantine)
+	require.NoError(t, err)
+	refused, err := lake.ReadQuarantine(t.Context(), w.Engine, path, 0, 1000)
+	require.NoError(t, err)
+	return refused
 }

@@ -5,6 +5,7 @@ package hosttest
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -50,7 +51,8 @@ func New(t testing.TB) *World {
 	s := natstest.Start(t)
 	js := natstest.OpenJetStream(t, natstest.Conn(t, s))
 	require.NoError(t, bus.EnsureStreams(t.Context(), js, 1))
-	store, err := lake.OpenStore(t.Context(), "file://"+filepath.Join(t.TempDir(), "blobs")+"?create", "")
+	at := url.URL{Scheme: "file", Path: filepath.Join(t.TempDir(), "blobs"), RawQuery: "create"} // names of subtests hold a #
+	store, err := lake.OpenStore(t.Context(), at.String(), "")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	engine, err := lake.OpenEngine(t.Context(), lake.EngineOptions{Dirs: []string{store.Dir()}})
