@@ -68,7 +68,7 @@ type SegmentWritten struct {
 
 // Violation is one broken dataset-level rule.
 type Violation struct {
-	Rule    string  `json:"rule"` // volume, nulls, range, domain, uniqueness, freshness
+	Rule    string  `json:"rule"` // volume, refused, nulls, range, domain, uniqueness, freshness
 	Column  string  `json:"column,omitempty"`
 	Value   float64 `json:"value"`
 	Limit   float64 `json:"limit"`

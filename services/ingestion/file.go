@@ -27,18 +27,22 @@ type part struct {
 	ends    bool
 }
 
-// finished is what was ingested of files so far.
+// finished is what the log says about files so far.
 type finished struct {
-	batches  map[string]bool
-	releases map[uint64]bool
+	batches    map[string]bool
+	releases   map[uint64]bool
+	quarantine map[uint64]events.Blob // refused rows by ordinal: what a person may let back in
 }
 
 func (f *finished) add(e events.SegmentEntry) {
+	if e.Quarantine != nil {
+		f.quarantine[e.Ordinal] = *e.Quarantine
+	}
 	if !e.EndsBatch {
 		return
 	}
 	f.batches[e.Batch] = true
-	if e.Release != 0 {
+	if e.Release != 0 && e.Reasons[string(unreadable)] == 0 { // else nothing came back, and it may be tried again
 		f.releases[e.Release] = true
 	}
 }
@@ -81,7 +85,7 @@ func (l *loop) file(ctx context.Context, m message, f events.RowsFile) error {
 // seen tells whether the file, or what it releases, is ingested already. A batch is one however often it is published.
 func (l *loop) seen(ctx context.Context, f events.RowsFile) (bool, error) {
 	if l.done == nil {
-		done := &finished{batches: map[string]bool{}, releases: map[uint64]bool{}}
+		done := &finished{batches: map[string]bool{}, releases: map[uint64]bool{}, quarantine: map[uint64]events.Blob{}}
 		if err := l.written.Scan(ctx, 1, func(e events.SegmentEntry) error { done.add(e); return nil }); err != nil {
 			return false, err
 		}
@@ -94,6 +98,11 @@ func (l *loop) seen(ctx context.Context, f events.RowsFile) (bool, error) {
 // rows are done.
 func (l *loop) rowsOf(ctx context.Context, m message, f events.RowsFile, p part) (offset int64, err error) {
 	offset = l.skip(m)
+	// The contract is relaxed for rows that it refused before, and for no others.
+	if released := l.done.quarantine[f.Release]; (f.Format == lake.FormatQuarantine || f.Release != 0) && (released.Key == "" || released != f.File ||
+		f.Format != lake.FormatQuarantine) {
+		return offset, fmt.Errorf("%w: %s does not hold the refused rows of segment %d", lake.ErrBadFile, f.Name, f.Release)
+	}
 	path, err := l.host.Blobs.Local(ctx, f.File)
 	if err != nil {
 		return offset, fmt.Errorf("file %s: %w", f.Name, err)

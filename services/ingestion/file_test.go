@@ -160,8 +160,21 @@ func TestRefusedRowsComeBackOnce(t *testing.T) {
 	awaitRows(t, w, 7)
 	publish(t, w, row(1))
 	awaitRows(t, w, 8)
+	t.Run("nothing else comes in that way", func(t *testing.T) {
+		foreign, err := w.Blobs.PutBytes(t.Context(), "incoming/foreign.parquet", parquet(t, w, rowsOf(0, 3)))
+		require.NoError(t, err)
+		for i, f := range []events.RowsFile{
+			{Format: "quarantine", File: foreign, Release: 2}, {Format: "quarantine", File: foreign}, {Format: "quarantine", File: *e.Quarantine, Release: 3},
+			{Format: "parquet", File: foreign, Release: 2}, {Format: "quarantine", File: *e.Quarantine},
+		} {
+			f.Batch, f.Rows = fmt.Sprint("foreign-", i), -1
+			sendFile(t, w, f, nil)
+			awaitRows(t, w, int64(9+i))
+			log := entries(t, w)
+			assert.Equal(t, map[string]int64{"unreadable": 1}, log[len(log)-1].Reasons, i)
+		}
+	})
 	log := entries(t, w)
-	require.Len(t, log, 3)
 	back := log[1]
 	assert.EqualValues(t, e.Ordinal, back.Release)
 	assert.EqualValues(t, 1, back.Rows, "beyond its maximum and from 2099, but a person said so")
@@ -173,7 +186,7 @@ func TestRefusedRowsComeBackOnce(t *testing.T) {
 	ingest(t, w)
 	release(3)
 	publish(t, w, row(2))
-	awaitRows(t, w, 9)
+	awaitRows(t, w, 14)
 	assert.Equal(t, []float64{0.5, 500.5, 1.5, 2.5}, delays(t, w))
 }
 

@@ -9,6 +9,7 @@ package ingestion
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -86,10 +87,11 @@ func (s *Service) supervise(ctx context.Context) error {
 // ingest runs the loop of one dataset, again and again from what is committed, until ctx ends.
 func (s *Service) ingest(ctx context.Context, dataset string) {
 	log := s.log.With(zap.String("dataset", dataset))
+	defer s.metrics.lag.DeleteLabelValues(dataset) // whoever ingests knows it
 	backoff := minBackoff
 	for {
 		l := newLoop(s.host, s.metrics, log, dataset)
-		err := l.run(ctx)
+		err := guarded(ctx, l.run)
 		if ctx.Err() != nil {
 			return
 		}
@@ -102,6 +104,16 @@ func (s *Service) ingest(ctx context.Context, dataset string) {
 		}
 		backoff = min(2*backoff, maxBackoff)
 	}
+}
+
+// guarded turns a panic into an error: what is wrong with the rows of one dataset must not end the process.
+func guarded(ctx context.Context, run func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return run(ctx)
 }
 
 // pause waits; it tells whether ctx still lives.

@@ -269,7 +269,7 @@ func BenchmarkReaction(b *testing.B) {
 	validate(b, w)
 	segments := make([]events.SegmentWritten, b.N)
 	for i := range segments {
-		segments[i] = written(b, w, uint64(i+1), noon.Add(-30*time.Minute), 100, false)
+		segments[i] = written(b, w, uint64(i+1), noon.Add(-3*time.Hour), 100, false)
 	}
 	b.ResetTimer()
 	for i := range segments {
