@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tidemill/tidemill/core/lake"
 	"github.com/tidemill/tidemill/core/lake/rows"
+	"github.com/tidemill/tidemill/core/profile"
 	"github.com/tidemill/tidemill/core/quality"
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
@@ -35,20 +37,28 @@ func (s *Service) examine(ctx context.Context, d *resource.DatasetSpec, p events
 	if err != nil {
 		return found, events.Blob{}, err
 	}
-	found.Distinct, err = s.distinct(ctx, path, quality.DistinctColumns(d.Rules))
+	found.Distinct, err = s.distinct(ctx, found.Profile, path, quality.DistinctColumns(d.Rules))
 	return found, blob, err
 }
 
-// distinct counts the distinct values of columns exactly; a profile only estimates them when they are many.
-func (s *Service) distinct(ctx context.Context, path string, columns []string) (map[string]int64, error) {
+// distinct counts the distinct values of columns exactly. A profile knows them of few strings and only estimates many.
+func (s *Service) distinct(ctx context.Context, known *profile.Profile, path string, columns []string) (map[string]int64, error) {
+	out := map[string]int64{}
+	columns = slices.DeleteFunc(columns, func(name string) bool {
+		c := known.Column(name)
+		exact := c != nil && c.Categories != nil && c.Categories.Exact
+		if exact {
+			out[name] = c.Categories.Distinct()
+		}
+		return exact
+	})
 	if len(columns) == 0 {
-		return nil, nil
+		return out, nil
 	}
 	list := make([]string, len(columns))
 	for i, c := range columns {
 		list[i] = "count(DISTINCT " + lake.Ident(c) + ")"
 	}
-	out := map[string]int64{}
 	err := s.host.Engine.Scan(ctx, "SELECT "+strings.Join(list, ", ")+" FROM "+lake.ReadParquet([]string{path}), func(v []driver.Value) error {
 		for i, c := range columns {
 			n, ok := v[i].(int64)

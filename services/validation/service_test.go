@@ -1,6 +1,7 @@
 package validation_test
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/bus"
+	"github.com/tidemill/tidemill/infra/lifecycle"
 	"github.com/tidemill/tidemill/services/internal/host"
 	"github.com/tidemill/tidemill/services/internal/hosttest"
 	"github.com/tidemill/tidemill/services/internal/segmentlog"
@@ -39,6 +41,7 @@ spec:
     - {minRows: 3}
     - {column: delay, maxNulls: 0.5}
     - {column: id, minDistinct: 0.5, warn: true}
+    - {column: delay, maxDistinct: 20, warn: true}
     - {maxRefused: 0.5}
     - {maxDelay: 1h}
 `
@@ -217,6 +220,26 @@ func TestASegmentWithoutPredecessorBecomesADeadLetter(t *testing.T) {
 	assert.Empty(t, quarantined)
 }
 
+// TestDistinctValues are counted exactly, of numbers as of strings.
+func TestDistinctValues(t *testing.T) {
+	t.Parallel()
+	w := hosttest.New(t)
+	w.Apply(t, fmt.Sprintf(declaration, "quarantine"))
+	validate(t, w)
+	for i, n := range []int{20, 21, 1200} {
+		p := written(t, w, uint64(i+1), noon.Add(-21*time.Hour), n, false)
+		p.WrittenAt = p.MaxTime
+		w.Say(t, events.SegmentWrittenType, "trips", p)
+	}
+	await(t, w, 3, 0)
+	accepted, _ := said(t, w)
+	assert.Empty(t, accepted[0].Warnings)
+	for i, n := range []int{21, 1200} {
+		require.Len(t, accepted[i+1].Warnings, 1, "every id is distinct")
+		assert.Equal(t, fmt.Sprintf("delay has %d distinct values; at most 20 are allowed", n), accepted[i+1].Warnings[0].Message)
+	}
+}
+
 // TestTakeover stops one of two instances again and again, in the middle of its work.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
@@ -271,16 +294,18 @@ func BenchmarkReaction(b *testing.B) {
 	for i := range segments {
 		segments[i] = written(b, w, uint64(i+1), noon.Add(-3*time.Hour), 100, false)
 	}
+	heard := make(chan uint64, 1)
+	w.Run(b, lifecycle.Func(func(ctx context.Context, ready func()) error {
+		ready()
+		return w.Ledger.Follow(ctx, bus.FollowOptions{Subjects: []string{events.FactSubject(events.SegmentAcceptedType, "trips")}}, func(f events.Fact) error {
+			p, err := events.PayloadOf[events.SegmentAccepted](f)
+			heard <- p.Ordinal
+			return err
+		})
+	}))
 	b.ResetTimer()
 	for i := range segments {
 		w.Say(b, events.SegmentWrittenType, "trips", segments[i])
-		for {
-			f, err := w.Ledger.Last(b.Context(), events.FactSubject(events.SegmentAcceptedType, "trips"))
-			if err == nil {
-				if p, _ := events.PayloadOf[events.SegmentAccepted](f); p.Ordinal == uint64(i+1) {
-					break
-				}
-			}
-		}
+		require.Equal(b, uint64(i+1), <-heard)
 	}
 }
