@@ -31,17 +31,14 @@ const (
 // trains, and from the request of the cycle to the model that is ready.
 func BenchmarkReact(b *testing.B) {
 	m := harness.Up(b, harness.Dir(b), nil)
-	trainer := filepath.Join(m.Home, "trainer")
-	require.NoError(b, os.MkdirAll(trainer, 0o755))
-	require.NoError(b, os.WriteFile(filepath.Join(trainer, "ready.onnx"), readyModel(), 0o600))
+	ready := filepath.Join(m.Home, "ready.onnx")
+	require.NoError(b, os.WriteFile(ready, readyModel(), 0o600))
 	starts := filepath.Join(m.Home, "starts")
 	d := harness.Declared{SegmentRows: reactSegment, SegmentAge: time.Minute, Initial: reactInitial, NewRows: reactSegment, Window: fmt.Sprintf("sliding: {rows: %d}", reactInitial),
 		Gates: "{metric: auc, min: 0.5}",
-		Candidates: fmt.Sprintf(`    - {name: none, trainer: process, source: ./trainer, command: [sh, -c, 'date +%%s%%N >>%s; cp ready.onnx "$SM_MODEL_DIR/model.onnx"']}`,
-			starts)}
-	file := filepath.Join(m.Home, "bench.yaml")
-	require.NoError(b, os.WriteFile(file, []byte(d.YAML()), 0o600))
-	m.Must("apply", "-f", file)
+		Candidates: fmt.Sprintf(`    - {name: none, trainer: process, command: [sh, -c, 'date +%%s%%N >>%s; cp %s "$SM_MODEL_DIR/model.onnx"']}`,
+			starts, ready)}
+	m.Apply(d.YAML())
 	js := m.Broker()
 	var react, overhead []float64
 	for b.Loop() {
