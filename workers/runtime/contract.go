@@ -45,26 +45,48 @@ func makeFolders(scratch, checkpoints string) (folders, error) {
 	return f, nil
 }
 
-// export writes one channel: the rows and their schema.
-func (r *Runner) export(ctx context.Context, s Spec, q Query, rows Rows, dir, channel string) error {
-	format := s.Candidate.Format
-	if format == "" {
-		format = FormatParquet
-	}
-	schema := Schema{Model: s.Model, Task: s.Task, Features: rows.Features, Label: LabelColumn, Classes: rows.Classes,
-		File: channel + "." + format, Rows: rows.Batch.N}
-	if err := r.data.Export(ctx, q, filepath.Join(dir, schema.File), format); err != nil {
-		return fmt.Errorf("export %s rows: %w", channel, err)
-	}
-	b, err := json.MarshalIndent(schema, "", "  ")
-	if err != nil {
-		return fmt.Errorf("export %s rows: %w", channel, err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "schema.json"), b, 0o644); err != nil {
+// Channels are the sets of rows that a process gets.
+const (
+	trainChannel      = "train"
+	validationChannel = "validation"
+)
+
+// export writes the rows of one channel.
+func (t *run) export(ctx context.Context, q Query, dir, channel string) error {
+	if err := t.data.Export(ctx, q, filepath.Join(dir, t.spec.file(channel)), t.spec.format()); err != nil {
 		return fmt.Errorf("export %s rows: %w", channel, err)
 	}
 	return nil
 }
+
+// describe writes schema.json beside the rows of each channel.
+func (t *run) describe() error {
+	for channel, c := range map[string]struct {
+		dir  string
+		rows Rows
+	}{trainChannel: {t.folders.train, t.train}, validationChannel: {t.folders.validation, t.validate}} {
+		b, err := json.MarshalIndent(Schema{Model: t.spec.Model, Task: t.spec.Task, Features: c.rows.Features, Label: LabelColumn,
+			Classes: c.rows.Classes, File: t.spec.file(channel), Rows: c.rows.Batch.N}, "", "  ")
+		if err != nil {
+			return fmt.Errorf("describe %s rows: %w", channel, err)
+		}
+		if err := os.WriteFile(filepath.Join(c.dir, "schema.json"), b, 0o644); err != nil {
+			return fmt.Errorf("describe %s rows: %w", channel, err)
+		}
+	}
+	return nil
+}
+
+// format is how the rows are exported.
+func (s Spec) format() string {
+	if s.Candidate.Format == "" {
+		return FormatParquet
+	}
+	return s.Candidate.Format
+}
+
+// file is the name of a channel's file of rows.
+func (s Spec) file(channel string) string { return channel + "." + s.format() }
 
 // arguments are the hyperparameters as --name value, sorted by name.
 func arguments(params map[string]any) []string {

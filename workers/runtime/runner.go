@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/tidemill/tidemill/core/evaluation"
 	"github.com/tidemill/tidemill/core/model"
 	"github.com/tidemill/tidemill/core/resource"
@@ -186,16 +188,28 @@ func (t *run) contract() model.Contract {
 	return model.Contract{Task: t.spec.Task, Features: t.train.Features, Classes: t.train.Classes}
 }
 
-// prepare reads the rows.
-func (t *run) prepare(ctx context.Context) (err error) {
-	training := t.spec.training()
-	if t.train, err = t.data.Extract(ctx, training); err != nil {
+// prepare reads the rows and, for a process, lays them out as files. All of it is done at once: each is short, and together they
+// are what a cycle waits for.
+func (t *run) prepare(ctx context.Context) error {
+	process := t.spec.Candidate.Trainer == TrainerProcess
+	training, validation := t.spec.training(), t.spec.query(t.spec.Validation)
+	var exported [2]error
+	all, whole := errgroup.WithContext(ctx)
+	all.Go(func() (err error) { t.train, err = t.data.Extract(whole, training); return err })
+	all.Go(func() (err error) { t.validate, err = t.data.Extract(whole, validation); return err })
+	all.Go(func() (err error) {
+		t.result.TestRows, err = t.data.Count(whole, t.spec.query(t.spec.Test))
 		return err
+	})
+	if process {
+		all.Go(func() error { return t.code(whole) })
+		all.Go(func() error { exported[0] = t.export(whole, training, t.folders.train, trainChannel); return nil })
+		all.Go(func() error {
+			exported[1] = t.export(whole, validation, t.folders.validation, validationChannel)
+			return nil
+		})
 	}
-	if t.validate, err = t.data.Extract(ctx, t.spec.query(t.spec.Validation)); err != nil {
-		return err
-	}
-	if t.result.TestRows, err = t.data.Count(ctx, t.spec.query(t.spec.Test)); err != nil {
+	if err := all.Wait(); err != nil {
 		return err
 	}
 	switch {
@@ -203,6 +217,15 @@ func (t *run) prepare(ctx context.Context) (err error) {
 		return failed("there are no training rows: the window holds no row with a label before the hold-out")
 	case t.validate.Batch.N == 0:
 		return failed("there are no validation rows: make split.validation longer, or publish more data")
+	}
+	// Only now: without rows there is nothing to export, and the reason above says more.
+	if err := errors.Join(exported[:]...); err != nil {
+		return err
+	}
+	if process {
+		if err := t.describe(); err != nil {
+			return err
+		}
 	}
 	t.result.TrainRows, t.result.ValidationRows = int64(t.train.Batch.N), int64(t.validate.Batch.N)
 	t.result.TrainedThrough = t.train.newest()

@@ -40,16 +40,6 @@ func (t *run) builtin(ctx context.Context) error {
 
 // process trains by the process contract.
 func (t *run) process(ctx context.Context) error {
-	if err := t.code(ctx); err != nil {
-		return err
-	}
-	training := t.spec.training()
-	if err := t.export(ctx, t.spec, training, t.train, t.folders.train, "train"); err != nil {
-		return err
-	}
-	if err := t.export(ctx, t.spec, t.spec.query(t.spec.Validation), t.validate, t.folders.validation, "validation"); err != nil {
-		return err
-	}
 	env, err := environ(t.spec, t.folders, t.o.Path, t.o.Getenv)
 	if err != nil {
 		return err
