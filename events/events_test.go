@@ -27,6 +27,22 @@ func TestFactRoundTrip(t *testing.T) {
 	require.Contains(t, string(g.Data), `"version":"3"`)
 }
 
+func TestToldFactCarriesItsSequence(t *testing.T) {
+	t.Parallel()
+	f, err := NewFact(DeriveID("x"), ModelResumedType, "gateway", "flight-delay", time.Unix(5, 0), ModelResumed{Model: "flight-delay"})
+	require.NoError(t, err)
+	f.Seq = 1 << 40
+	b, err := f.Told("Policy goes on.")
+	require.NoError(t, err)
+	require.Contains(t, string(b), `"text":"Policy goes on."`)
+	var g Fact
+	require.NoError(t, json.Unmarshal(b, &g))
+	require.Equal(t, f, g)
+	b, err = json.Marshal(g)
+	require.NoError(t, err)
+	require.NotContains(t, string(b), "sequence", "the ledger doesn't store what only it can know")
+}
+
 func TestFactRefusesWhatIsNoFact(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{``, `{}`, `[]`, `{"specversion":"1.0","id":"1","source":"/x","type":"t"}`,

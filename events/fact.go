@@ -20,6 +20,7 @@ const (
 	extCausation    = "causationid"
 	extCausationSeq = "causationseq"
 	extTraceParent  = "traceparent"
+	extSequence     = "sequence"
 )
 
 // Fact is one event of the control plane.
@@ -37,7 +38,7 @@ type Fact struct {
 
 	Data json.RawMessage // the payload struct of Type, as JSON
 
-	Seq uint64 // its own sequence in FACTS when it was read from there; 0 before
+	Seq uint64 // its own sequence in FACTS when it was read from there, by whatever way; 0 before
 }
 
 // namespace is the UUIDv5 namespace of all derived ids.
@@ -104,8 +105,16 @@ func (f Fact) Where() string {
 	return FactSubject(f.Type, f.Subject)
 }
 
-// MarshalJSON writes the CloudEvents structured form.
-func (f Fact) MarshalJSON() ([]byte, error) {
+// MarshalJSON writes the CloudEvents structured form, as the ledger stores it: without Seq, which is known only from then on.
+func (f Fact) MarshalJSON() ([]byte, error) { return f.encode(nil) }
+
+// Told writes the form in which a fact leaves the ledger for people and programs: with its sequence in the extension "sequence",
+// and one sentence about it in the extension "text". UnmarshalJSON reads it as any other fact.
+func (f Fact) Told(text string) ([]byte, error) {
+	return f.encode(map[string]string{extSequence: fmt.Sprint(f.Seq), "text": text})
+}
+
+func (f Fact) encode(more map[string]string) ([]byte, error) {
 	e := cloudevents.New(cloudevents.CloudEventsVersionV1)
 	e.SetID(f.ID)
 	e.SetType(string(f.Type))
@@ -124,6 +133,9 @@ func (f Fact) MarshalJSON() ([]byte, error) {
 		e.SetExtension(extCausationSeq, fmt.Sprint(f.CausationSeq))
 	}
 	set(extTraceParent, f.TraceParent)
+	for name, value := range more {
+		set(name, value)
+	}
 	if err := e.SetData("application/json", f.Data); err != nil {
 		return nil, fmt.Errorf("envelope of %s: %w", f.Type.Short(), err)
 	}
@@ -148,9 +160,11 @@ func (f *Fact) UnmarshalJSON(b []byte) error {
 		return ""
 	}
 	f.CycleID, f.CausationID, f.TraceParent = text(extCycle), text(extCausation), text(extTraceParent)
-	if s := text(extCausationSeq); s != "" {
-		if _, err := fmt.Sscan(s, &f.CausationSeq); err != nil {
-			return fmt.Errorf("%s %q is not a sequence number", extCausationSeq, s)
+	for name, into := range map[string]*uint64{extCausationSeq: &f.CausationSeq, extSequence: &f.Seq} {
+		if s := text(name); s != "" {
+			if _, err := fmt.Sscan(s, into); err != nil {
+				return fmt.Errorf("%s %q is not a sequence number", name, s)
+			}
 		}
 	}
 	if f.Subject == "" {

@@ -6,7 +6,7 @@
 //	GET    /api/v1/resources/{kind}/{name}          → Resource
 //	DELETE /api/v1/resources/{kind}/{name}          → Applied
 //	POST   /api/v1/datasets/{d}/rows                a body of rows; NDJSON, CSV or Parquet by Content-Type; ?id= makes a retry safe → Published
-//	POST   /api/v1/datasets/{d}/files               the same bodies as one file (a batch with a name: ?name=)  → Published
+//	POST   /api/v1/datasets/{d}/files               the same bodies as one file (a batch with a name: ?name=); the same bytes are the same batch, unless ?again=true → Published
 //	GET    /api/v1/datasets                         → List[Dataset]
 //	GET    /api/v1/datasets/{d}                     → Dataset
 //	GET    /api/v1/datasets/{d}/batches/{batch}     → Batch
@@ -24,16 +24,19 @@
 //	GET    /api/v1/models/{m}/why-not               → WhyNot
 //	POST   /api/v1/models/{m}/retrain               Retrain  → Asked
 //	POST   /api/v1/models/{m}/rollback              Rollback → Asked
-//	POST   /api/v1/models/{m}/pause | /resume       → Asked
+//	POST   /api/v1/models/{m}/pause | /resume       Pause | nothing → Asked
 //	POST   /api/v1/models/{m}/predict               a file of rows by Content-Type; ?version=; Accept says the form of the answer
 //	GET    /api/v1/alerts                           → List[Alert]; ?open=true
 //	GET    /api/v1/facts                            server-sent events; ?types=&model=&since=&follow=true; event: fact | progress | rates
-//	                                                id: the FACTS sequence; since=-200 begins 200 facts before the newest
-//	GET    /api/v1/facts/{seq}                      → events.Fact
-//	GET    /api/v1/subscriptions/{durable}/next     long poll; ?types=&model=&since=&wait=30s → events.Fact or 204
+//	                                                data: FactEvent | events.TrialProgressed | Rates; id: the FACTS sequence
+//	                                                since=1 begins with the first fact, since=-200 200 facts before the newest,
+//	                                                0 (the default) with the next one; progress and rates come without ?types=
+//	GET    /api/v1/facts/{seq}                      → FactEvent
+//	GET    /api/v1/subscriptions/{durable}/next     long poll; ?types=&model=&since=&wait=30s → FactEvent or 204
 //	POST   /api/v1/subscriptions/{durable}/ack      Ack → 204
 //	GET    /api/v1/dead                             → List[Dead]
 //	GET    /api/v1/dead/{seq}                       → Dead
 //	POST   /api/v1/dead/{seq}/replay                → Asked
 //	GET    /api/v1/status                           → Status
+//	POST   /api/v1/login-codes                      → LoginLink
 package api

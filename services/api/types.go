@@ -249,6 +249,41 @@ type Alert struct {
 	Resolved time.Time `json:"resolved"`
 }
 
+// FactEvent is a fact as the API tells it: the CloudEvent as the ledger holds it, with its sequence and one sentence about it in
+// the extension attributes "sequence" and "text". It is the data of server-sent events named "fact" and the answer of
+// /subscriptions/{durable}/next; whatever reads CloudEvents reads it.
+type FactEvent struct {
+	events.Fact
+	Text string
+}
+
+// MarshalJSON writes the CloudEvent.
+func (e FactEvent) MarshalJSON() ([]byte, error) { return e.Told(e.Text) }
+
+// UnmarshalJSON reads it.
+func (e *FactEvent) UnmarshalJSON(b []byte) error {
+	var more struct {
+		Text string `json:"text"`
+	}
+	if err := json.Unmarshal(b, &e.Fact); err != nil {
+		return err
+	}
+	err := json.Unmarshal(b, &more)
+	e.Text = more.Text
+	return err
+}
+
+// LoginLink opens the dashboard once.
+type LoginLink struct {
+	URL  string `json:"url"`
+	Code string `json:"code"`
+}
+
+// Pause is a person's wish that policy requests no cycles for now. It may be left out.
+type Pause struct {
+	Reason string `json:"reason,omitempty"`
+}
+
 // Ack acknowledges a fact of a durable subscription.
 type Ack struct {
 	Seq uint64 `json:"seq"`
