@@ -3,8 +3,9 @@
 //
 //	testrun [-tally FILE] ARGS... [-- ARGS...]...
 //
-// Each group of ARGS is handed to one `go test -json`; a later phase runs though an earlier one failed. With -tally the
-// counts are also appended to FILE, one line a run, so that a script can add up several runs.
+// Each group of ARGS is handed to one `go test -json`; a later phase runs though an earlier one failed. A group that
+// begins with "command" is any other program and counts as one test. With -tally the counts are also appended to FILE,
+// one line a run, so that a script can add up several runs.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -63,7 +65,11 @@ func run(ctx context.Context, phases [][]string, tally string, out io.Writer) er
 	started := time.Now()
 	sum := newSummary(out)
 	for _, args := range phases {
-		if err := phase(ctx, args, sum, out); err != nil {
+		do := goTest
+		if args[0] == "command" {
+			do, args = command, args[1:]
+		}
+		if err := do(ctx, args, sum, out); err != nil {
 			return err
 		}
 	}
@@ -79,9 +85,29 @@ func run(ctx context.Context, phases [][]string, tally string, out io.Writer) er
 	return nil
 }
 
-// phase runs one go test and feeds its events to sum. A go test that fails without saying which test is one failure
+// command runs one program, silent unless it fails.
+func command(ctx context.Context, args []string, sum *summary, _ io.Writer) error {
+	if len(args) == 0 {
+		return errors.New("'command' needs a program to run")
+	}
+	started := time.Now()
+	said, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	what := strings.Join(args, " ")
+	if err != nil {
+		sum.failed(what, fmt.Sprintf("%s%v\n", said, err))
+		return nil
+	}
+	sum.counts.passed++
+	sum.ended("ok", what, time.Since(started).Seconds())
+	return nil
+}
+
+// goTest runs one go test and feeds its events to sum. A go test that fails without saying which test is one failure
 // more: a summary must never look clean when the command was not.
-func phase(ctx context.Context, args []string, sum *summary, out io.Writer) error {
+func goTest(ctx context.Context, args []string, sum *summary, out io.Writer) error {
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = out
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

@@ -90,7 +90,7 @@ func (s *summary) finished(e event) {
 	switch {
 	case e.Test == "":
 		if e.Action == "pass" {
-			fmt.Fprintf(s.out, "ok    %s  %.1fs\n", e.Package, e.Elapsed)
+			s.ended("ok", e.Package, e.Elapsed)
 		}
 	case e.Action == "pass":
 		s.counts.passed++
@@ -107,7 +107,7 @@ func (s *summary) fail(e event) {
 		s.failed(name(e), said)
 		return
 	}
-	fmt.Fprintf(s.out, "FAIL  %s  %.1fs\n", e.Package, e.Elapsed)
+	s.ended("FAIL", e.Package, e.Elapsed)
 	if e.FailedBuild != "" {
 		s.failed(e.Package+" (build)", textOf(s.builds, e.FailedBuild))
 		return
@@ -116,6 +116,10 @@ func (s *summary) fail(e event) {
 	if !s.blamed[e.Package] {
 		s.failed(e.Package, said)
 	}
+}
+
+func (s *summary) ended(how, what string, seconds float64) {
+	fmt.Fprintf(s.out, "%-5s %s  %.1fs\n", how, what, seconds)
 }
 
 // failed counts one failure and prints what it said.

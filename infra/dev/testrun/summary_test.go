@@ -90,3 +90,15 @@ func TestSummary(t *testing.T) {
 		})
 	}
 }
+
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	s := newSummary(&out)
+	require.NoError(t, command(t.Context(), []string{"sh", "-c", "echo quiet"}, s, &out))
+	require.NoError(t, command(t.Context(), []string{"sh", "-c", "echo loud; exit 3"}, s, &out))
+	require.Error(t, command(t.Context(), nil, s, &out))
+	require.Equal(t, counts{passed: 1, failed: 1}, s.counts)
+	require.NotContains(t, out.String(), "quiet\n--")
+	require.Contains(t, out.String(), "loud\nexit status 3\n")
+}
