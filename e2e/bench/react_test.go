@@ -34,7 +34,7 @@ func BenchmarkReact(b *testing.B) {
 	ready := filepath.Join(m.Home, "ready.onnx")
 	require.NoError(b, os.WriteFile(ready, readyModel(), 0o600))
 	starts := filepath.Join(m.Home, "starts")
-	d := harness.Declared{SegmentRows: reactSegment, SegmentAge: time.Minute, Initial: reactInitial, NewRows: reactSegment, Window: fmt.Sprintf("sliding: {rows: %d}", reactInitial),
+	d := harness.Declared{SegmentRows: reactSegment, SegmentAge: time.Minute, Initial: reactInitial, NewRows: reactSegment, Window: "sliding: {duration: 34h}",
 		Gates: "{metric: auc, min: 0.5}",
 		Candidates: fmt.Sprintf(`    - {name: none, trainer: process, command: [sh, -c, 'date +%%s%%N >>%s; cp %s "$SM_MODEL_DIR/model.onnx"']}`,
 			starts, ready)}

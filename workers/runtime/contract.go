@@ -33,16 +33,21 @@ type folders struct {
 	scratch, code, train, validation, model, output, temp, checkpoints string
 }
 
-func makeFolders(scratch, checkpoints string) (folders, error) {
-	f := folders{scratch: scratch, code: filepath.Join(scratch, "code"), train: filepath.Join(scratch, "input", "train"),
+// foldersIn names the folders of an attempt.
+func foldersIn(scratch, checkpoints string) folders {
+	return folders{scratch: scratch, code: filepath.Join(scratch, "code"), train: filepath.Join(scratch, "input", "train"),
 		validation: filepath.Join(scratch, "input", "validation"), model: filepath.Join(scratch, "model"),
 		output: filepath.Join(scratch, "output"), temp: filepath.Join(scratch, "tmp"), checkpoints: checkpoints}
+}
+
+// make makes them. The built-in trainer needs none.
+func (f folders) make() error {
 	for _, dir := range []string{f.code, f.train, f.validation, f.model, f.output, f.temp, f.checkpoints} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return f, fmt.Errorf("make the trial's folders: %w", err)
+			return fmt.Errorf("make the trial's folders: %w", err)
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // Channels are the sets of rows that a process gets.
@@ -51,28 +56,24 @@ const (
 	validationChannel = "validation"
 )
 
-// export writes the rows of one channel.
-func (t *run) export(ctx context.Context, q Query, dir, channel string) error {
-	if err := t.data.Export(ctx, q, filepath.Join(dir, t.spec.file(channel)), t.spec.format()); err != nil {
-		return fmt.Errorf("export %s rows: %w", channel, err)
+// export writes the rows of one channel and counts them.
+func (t *run) export(ctx context.Context, q Query, dir, channel string) (int64, error) {
+	n, err := t.data.Export(ctx, q, filepath.Join(dir, t.spec.file(channel)), t.spec.format())
+	if err != nil {
+		return 0, fmt.Errorf("export %s rows: %w", channel, err)
 	}
-	return nil
+	return n, nil
 }
 
-// describe writes schema.json beside the rows of each channel.
-func (t *run) describe() error {
-	for channel, c := range map[string]struct {
-		dir  string
-		rows Rows
-	}{trainChannel: {t.folders.train, t.train}, validationChannel: {t.folders.validation, t.validate}} {
-		b, err := json.MarshalIndent(Schema{Model: t.spec.Model, Task: t.spec.Task, Features: c.rows.Features, Label: LabelColumn,
-			Classes: c.rows.Classes, File: t.spec.file(channel), Rows: c.rows.Batch.N}, "", "  ")
-		if err != nil {
-			return fmt.Errorf("describe %s rows: %w", channel, err)
-		}
-		if err := os.WriteFile(filepath.Join(c.dir, "schema.json"), b, 0o644); err != nil {
-			return fmt.Errorf("describe %s rows: %w", channel, err)
-		}
+// describe writes schema.json beside the rows of a channel. Classes are those of the training rows: what the model must answer for.
+func (t *run) describe(dir, channel string, rows int64) error {
+	b, err := json.MarshalIndent(Schema{Model: t.spec.Model, Task: t.spec.Task, Features: t.train.Features, Label: LabelColumn,
+		Classes: t.train.Classes, File: t.spec.file(channel), Rows: int(rows)}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("describe %s rows: %w", channel, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "schema.json"), b, 0o644); err != nil {
+		return fmt.Errorf("describe %s rows: %w", channel, err)
 	}
 	return nil
 }

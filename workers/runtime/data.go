@@ -42,8 +42,8 @@ const (
 type Data interface {
 	// Extract computes features and label of the rows.
 	Extract(ctx context.Context, q Query) (Rows, error)
-	// Export writes features and label, the columns in the order of the features and "label" last, to a file.
-	Export(ctx context.Context, q Query, path, format string) error
+	// Export writes features and label, the columns in the order of the features and "label" last, to a file, and counts the rows.
+	Export(ctx context.Context, q Query, path, format string) (int64, error)
 	// Count counts the rows with a label.
 	Count(ctx context.Context, q Query) (int64, error)
 }

@@ -60,14 +60,14 @@ func (t table) Count(_ context.Context, q runtime.Query) (int64, error) {
 	return int64(t.rows(q).Batch.N), t.fail
 }
 
-func (t table) Export(_ context.Context, q runtime.Query, path, _ string) error {
+func (t table) Export(_ context.Context, q runtime.Query, path, _ string) (int64, error) {
 	var out bytes.Buffer
 	fmt.Fprintln(&out, "x,place,label")
 	r := t.rows(q)
 	for i := range r.Batch.N {
 		fmt.Fprintf(&out, "%v,%s,%v\n", r.Batch.Columns[0].Numeric[i], r.Batch.Columns[1].Text[i], r.Label[i])
 	}
-	return os.WriteFile(path, out.Bytes(), 0o644)
+	return int64(r.Batch.N), os.WriteFile(path, out.Bytes(), 0o644)
 }
 
 // memory is blob storage in a map.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,6 +64,8 @@ type Runner struct {
 	blobs Blobs
 	ort   *model.Runtime
 	o     Options
+
+	environment func() map[string]string // does not change while a process lives
 }
 
 // NewRunner makes a runner.
@@ -75,7 +79,7 @@ func NewRunner(data Data, blobs Blobs, ort *model.Runtime, o Options) *Runner {
 	if o.Grace == 0 {
 		o.Grace = grace
 	}
-	return &Runner{data: data, blobs: blobs, ort: ort, o: o}
+	return &Runner{data: data, blobs: blobs, ort: ort, o: o, environment: sync.OnceValue(func() map[string]string { return environment(ort.Version()) })}
 }
 
 // run is one attempt of a trial under way.
@@ -108,10 +112,10 @@ func (r *Runner) Run(ctx context.Context, s Spec, attempt int, update func(Updat
 	if err := os.RemoveAll(scratch); err != nil {
 		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
 	}
-	f, err := makeFolders(scratch, filepath.Join(filepath.Dir(scratch), "checkpoints"))
-	if err != nil {
+	if err := os.MkdirAll(home, 0o755); err != nil {
 		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
 	}
+	f := foldersIn(scratch, filepath.Join(filepath.Dir(scratch), "checkpoints"))
 	defer os.RemoveAll(scratch)
 	log, err := os.Create(filepath.Join(filepath.Dir(scratch), fmt.Sprintf("attempt-%d.log", attempt)))
 	if err != nil {
@@ -166,8 +170,17 @@ func (t *run) all(ctx context.Context) error {
 	if t.spec.Candidate.Trainer == TrainerLinear {
 		train = t.builtin
 	}
-	if err := train(ctx); err != nil {
+	// Nothing that trains needs the rows that are held out: they are read meanwhile.
+	both, whole := errgroup.WithContext(ctx)
+	both.Go(func() error { return train(whole) })
+	both.Go(func() error { return t.holdOut(whole) })
+	if err := both.Wait(); err != nil {
 		return err
+	}
+	t.result.TrainRows, t.result.ValidationRows = int64(t.train.Batch.N), int64(t.validate.Batch.N)
+	t.result.TrainedThrough = t.train.newest()
+	if v := t.validate.newest(); v.After(t.result.TrainedThrough) {
+		t.result.TrainedThrough = v
 	}
 	t.enter(PhaseChecking, "loading the model")
 	scorer, err := t.ort.Open(ctx, t.result.ONNX, t.contract())
@@ -188,52 +201,69 @@ func (t *run) contract() model.Contract {
 	return model.Contract{Task: t.spec.Task, Features: t.train.Features, Classes: t.train.Classes}
 }
 
-// prepare reads the rows and, for a process, lays them out as files. All of it is done at once: each is short, and together they
-// are what a cycle waits for.
+// prepare reads the training rows and, for a process, lays all rows out as files. It is done at once: each part is short, and
+// together they are what a cycle waits for before it trains.
 func (t *run) prepare(ctx context.Context) error {
-	process := t.spec.Candidate.Trainer == TrainerProcess
-	training, validation := t.spec.training(), t.spec.query(t.spec.Validation)
-	var exported [2]error
+	t.result.Params, t.result.Environment = t.spec.Hyperparameters(), maps.Clone(t.environment())
+	training := t.spec.training()
 	all, whole := errgroup.WithContext(ctx)
 	all.Go(func() (err error) { t.train, err = t.data.Extract(whole, training); return err })
-	all.Go(func() (err error) { t.validate, err = t.data.Extract(whole, validation); return err })
+	if t.spec.Candidate.Trainer == TrainerLinear {
+		if err := all.Wait(); err != nil {
+			return err
+		}
+		return t.enough(int64(t.train.Batch.N), 1)
+	}
+	var train, validation int64
 	all.Go(func() (err error) {
-		t.result.TestRows, err = t.data.Count(whole, t.spec.query(t.spec.Test))
+		train, validation, err = t.layOut(whole, training)
 		return err
 	})
-	if process {
-		all.Go(func() error { return t.code(whole) })
-		all.Go(func() error { exported[0] = t.export(whole, training, t.folders.train, trainChannel); return nil })
-		all.Go(func() error {
-			exported[1] = t.export(whole, validation, t.folders.validation, validationChannel)
-			return nil
-		})
-	}
 	if err := all.Wait(); err != nil {
 		return err
 	}
-	switch {
-	case t.train.Batch.N == 0:
-		return failed("there are no training rows: the window holds no row with a label before the hold-out")
-	case t.validate.Batch.N == 0:
-		return failed("there are no validation rows: make split.validation longer, or publish more data")
-	}
-	// Only now: without rows there is nothing to export, and the reason above says more.
-	if err := errors.Join(exported[:]...); err != nil {
+	if err := t.enough(train, validation); err != nil {
 		return err
 	}
-	if process {
-		if err := t.describe(); err != nil {
-			return err
-		}
+	return errors.Join(t.describe(t.folders.train, trainChannel, train), t.describe(t.folders.validation, validationChannel, validation))
+}
+
+// layOut makes a process's folders and puts its code and rows there.
+func (t *run) layOut(ctx context.Context, training Query) (train, validation int64, err error) {
+	if err := t.folders.make(); err != nil {
+		return 0, 0, err
 	}
-	t.result.TrainRows, t.result.ValidationRows = int64(t.train.Batch.N), int64(t.validate.Batch.N)
-	t.result.TrainedThrough = t.train.newest()
-	if v := t.validate.newest(); v.After(t.result.TrainedThrough) {
-		t.result.TrainedThrough = v
+	all, whole := errgroup.WithContext(ctx)
+	all.Go(func() error { return t.code(whole) })
+	all.Go(func() (err error) { train, err = t.export(whole, training, t.folders.train, trainChannel); return err })
+	all.Go(func() (err error) {
+		validation, err = t.export(whole, t.spec.query(t.spec.Validation), t.folders.validation, validationChannel)
+		return err
+	})
+	return train, validation, all.Wait()
+}
+
+// enough refuses to train on nothing.
+func (t *run) enough(train, validation int64) error {
+	switch {
+	case train == 0:
+		return failed("there are no training rows: the window holds no row with a label before the hold-out")
+	case validation == 0:
+		return failed("there are no validation rows: make split.validation longer, or publish more data")
 	}
-	t.result.Params, t.result.Environment = t.spec.Hyperparameters(), environment(t.ort.Version())
 	return nil
+}
+
+// holdOut reads the rows that score the model, and counts those that will judge it.
+func (t *run) holdOut(ctx context.Context) (err error) {
+	if t.validate, err = t.data.Extract(ctx, t.spec.query(t.spec.Validation)); err != nil {
+		return err
+	}
+	if err := t.enough(int64(t.train.Batch.N), int64(t.validate.Batch.N)); err != nil {
+		return err
+	}
+	t.result.TestRows, err = t.data.Count(ctx, t.spec.query(t.spec.Test))
+	return err
 }
 
 // score computes the platform's own figures on the validation rows.

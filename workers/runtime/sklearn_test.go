@@ -73,9 +73,10 @@ func (f flights) Count(ctx context.Context, q runtime.Query) (n int64, err error
 	return n, err
 }
 
-func (f flights) Export(ctx context.Context, q runtime.Query, path, format string) error {
-	return f.engine.Scan(ctx, "COPY ("+f.sql(q.Features+", ("+q.Label+")::INT AS "+runtime.LabelColumn, q)+") TO "+lake.Literal(path)+
-		" (FORMAT "+format+")", func([]driver.Value) error { return nil })
+func (f flights) Export(ctx context.Context, q runtime.Query, path, format string) (n int64, err error) {
+	err = f.engine.Scan(ctx, "COPY ("+f.sql(q.Features+", ("+q.Label+")::INT AS "+runtime.LabelColumn, q)+") TO "+lake.Literal(path)+
+		" (FORMAT "+format+")", func(row []driver.Value) error { n, _ = row[0].(int64); return nil })
+	return n, err
 }
 
 // The scikit-learn example and the built-in trainer fit the same model on real rows: two ways to the same answers, judged by

@@ -68,14 +68,14 @@ func (d *Data) Extract(ctx context.Context, q runtime.Query) (runtime.Rows, erro
 	return ToRows(m), nil
 }
 
-// Export writes features and labels to a file.
-func (d *Data) Export(ctx context.Context, q runtime.Query, path, format string) error {
+// Export writes features and labels to a file. Where there can't be rows there is no file.
+func (d *Data) Export(ctx context.Context, q runtime.Query, path, format string) (int64, error) {
 	f, paths, err := d.open(ctx, q)
-	if err != nil {
-		return err
+	if err != nil || len(paths) == 0 {
+		return 0, err
 	}
-	_, err = f.Export(ctx, paths, span(q), path, format)
-	return blame(ctx, err)
+	n, err := f.Export(ctx, paths, span(q), path, format)
+	return n, blame(ctx, err)
 }
 
 // Count counts rows with a label.
