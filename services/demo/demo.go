@@ -39,6 +39,8 @@ type Options struct {
 	Pause time.Duration
 	// Shuffle, when not 0, is the seed that shuffles everything but the dates.
 	Shuffle uint64
+	// Infer asks the champion about some flights after each segment, as an application would.
+	Infer bool
 	// Out gets a line for whatever a person would like to know.
 	Out io.Writer
 }
@@ -139,6 +141,11 @@ func (p *player) stream(ctx context.Context, rest []flight) error {
 		last := n == len(rest)
 		if err := p.send(ctx, rest[:n], last); err != nil {
 			return err
+		}
+		if p.o.Infer {
+			if err := p.infer(ctx, rest[:n]); err != nil {
+				return err
+			}
 		}
 		rest = rest[n:]
 		n = min(segmentRows, len(rest))

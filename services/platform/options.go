@@ -47,14 +47,14 @@ func (o *Options) complete() error {
 	if len(o.Targets) == 0 {
 		o.Targets = []string{All}
 	}
+	if err := CheckTargets(o.Targets); err != nil {
+		return err
+	}
 	var names []string
 	for _, t := range o.Targets {
 		if t == All {
 			names = append(names, TargetNames()...)
 			continue
-		}
-		if !slices.Contains(TargetNames(), t) {
-			return fmt.Errorf("unknown target %q: use %s or a comma-separated list of %s", t, All, strings.Join(TargetNames(), ", "))
 		}
 		names = append(names, t)
 	}
@@ -73,6 +73,16 @@ func (o *Options) complete() error {
 	o.DataDir = dir
 	if o.BlobURL == "" {
 		o.BlobURL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dir, "blobs")), RawQuery: "create=true"}).String()
+	}
+	return nil
+}
+
+// CheckTargets refuses an unknown target.
+func CheckTargets(names []string) error {
+	for _, t := range names {
+		if t != All && !slices.Contains(TargetNames(), t) {
+			return fmt.Errorf("unknown target %q: use %s or a comma-separated list of %s", t, All, strings.Join(TargetNames(), ", "))
+		}
 	}
 	return nil
 }
