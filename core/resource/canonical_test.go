@@ -3,6 +3,7 @@ package resource_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,7 +31,7 @@ func TestCanonicalIsAFixedPoint(t *testing.T) {
 		require.Equal(t, r.Policy, again.Policy)
 
 		// The ledger's encoder escapes and reorders nothing that matters.
-		stored, err := json.Marshal(json.RawMessage(r.Canonical))
+		stored, err := json.Marshal(r.Canonical)
 		require.NoError(t, err)
 		fromLedger, err := resource.FromJSON(stored)
 		require.NoError(t, err)
@@ -156,8 +157,8 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		all, ok := err.(resource.Errors)
-		if !ok || len(all) == 0 {
+		var all resource.Errors
+		if !errors.As(err, &all) || len(all) == 0 {
 			t.Fatalf("not Errors: %v", err)
 		}
 		for _, e := range all {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -103,7 +104,7 @@ func Load(paths ...string) ([]Resource, error) {
 			return nil, fmt.Errorf("read resources: %w", err)
 		}
 		rs, err := Parse(src, f)
-		if found, ok := err.(Errors); ok {
+		if found := (Errors)(nil); errors.As(err, &found) {
 			errs = append(errs, found...)
 		}
 		for _, r := range rs {

@@ -1,6 +1,7 @@
 package obs
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,7 +58,7 @@ func register[C prometheus.Collector](m *Metrics, c C) C {
 	if err == nil {
 		return c
 	}
-	if twice, ok := err.(prometheus.AlreadyRegisteredError); ok {
+	if twice := (prometheus.AlreadyRegisteredError{}); errors.As(err, &twice) {
 		if existing, ok := twice.ExistingCollector.(C); ok {
 			return existing
 		}

@@ -3,6 +3,7 @@ package obs_test
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"testing"
@@ -73,7 +74,7 @@ func TestMetricsAreServedAndShared(t *testing.T) {
 	m.Gauge("ingestion", "lag", "Rows not yet read.").WithLabelValues().Set(5)
 	m.Seconds("serving", "infer_seconds", "Time of one request.", "model").WithLabelValues("m").Observe(0.01)
 	answer := httptest.NewRecorder()
-	m.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	m.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	text := answer.Body.String()
 	assert.Contains(t, text, `tidemill_ingestion_rows_total{outcome="accepted"} 7`)
 	assert.Contains(t, text, "tidemill_ingestion_lag 5")
