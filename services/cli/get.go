@@ -157,7 +157,7 @@ func (g getter) declared(kind, name string) error {
 		return err
 	}
 	if g.format == "json" {
-		return g.app.show("json", json.RawMessage(r.Document, func(*tabwriter.Writer) {})
+		return g.app.show("json", r.Document, func(*tabwriter.Writer) {})
 	}
 	y, err := yaml.JSONToYAML(r.Document)
 	if err != nil {
