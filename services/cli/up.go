@@ -51,7 +51,7 @@ func common(c *cobra.Command, o *UpOptions) {
 	f := c.Flags()
 	f.StringVar(&o.DataDir, "data-dir", ".tidemill", "where this process keeps its data")
 	f.StringVar(&o.NATSURL, "nats-url", "", "external NATS server or cluster")
-	f.StringVar(&o.NATSToken, "nats-token", "", "token of the NATS server")
+	f.StringVar(&o.NATSToken, "nats-token", "", "token of the external NATS server (default: TIDEMILL_NATS_TOKEN)")
 	f.StringVar(&o.BlobURL, "blob-url", "", "object storage: file:///dir or s3://bucket (default: files in the data directory)")
 	f.IntVar(&o.Replicas, "replicas", 1, "replicas of streams and documents, on a NATS cluster")
 	f.StringVar(&o.Pool, "pool", "default", "pool of the worker")

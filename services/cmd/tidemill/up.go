@@ -22,7 +22,11 @@ import (
 // up runs the platform, or some of its targets, and the demo when it was asked for.
 func up(ctx context.Context, o cli.UpOptions) error {
 	p := platform.Options{DataDir: o.DataDir, HTTP: o.HTTP, NATS: o.NATS, NATSURL: o.NATSURL, NATSToken: o.NATSToken, BlobURL: o.BlobURL,
-		Targets: o.Targets, Pool: o.Pool, Slots: o.Slots, Replicas: o.Replicas, Version: version}
+		Targets: o.Targets, Pool: o.Pool, Slots: o.Slots, Replicas: o.Replicas, Version: version,
+		Token: os.Getenv("TIDEMILL_TOKEN")} // replicas of gateway and serving share it
+	if p.NATSToken == "" && p.NATSURL != "" {
+		p.NATSToken = os.Getenv("TIDEMILL_NATS_TOKEN") // a secret in a flag shows in the process list
+	}
 	if err := platform.CheckTargets(o.Targets); err != nil {
 		return cli.WrongUse(err)
 	}
