@@ -11,7 +11,7 @@ export TIDEMILL_BIN ?= $(CURDIR)/bin/tidemill
 UNITS := ./... ./schemas/... ./events/...
 ALL := $(UNITS) ./e2e/...
 SETUP := @infra/dev/setup.sh
-TESTRUN := .tools/bin/testrun $(if $(TALLY),-tally $(TALLY))
+TESTRUN := .tools/bin/testrun $(if $(TALLY),-tally $(TALLY)) --
 DASHBOARD := $(shell find dashboard/src dashboard/public -type f 2>/dev/null) $(wildcard dashboard/*.html dashboard/*.ts dashboard/*.json)
 
 .DEFAULT_GOAL := help

@@ -1,7 +1,7 @@
 // Command testrun runs go test in one or more phases and sums them up: failures in full, skipped tests by name, and
 // "N passed, N failed" alone on the last line. It exits 0 when nothing failed and at least one test ran.
 //
-//	testrun [-tally FILE] ARGS... [-- ARGS...]...
+//	testrun [-tally FILE] -- ARGS... [-- ARGS...]...
 //
 // Each group of ARGS is handed to one `go test -json`; a later phase runs though an earlier one failed. A group that
 // begins with "command" is any other program and counts as one test. With -tally the counts are also appended to FILE,
@@ -27,7 +27,7 @@ func main() {
 	flag.Parse()
 	phases := split(flag.Args())
 	if len(phases) == 0 {
-		fmt.Fprintln(os.Stderr, "usage: testrun [-tally FILE] ARGS... [-- ARGS...]...")
+		fmt.Fprintln(os.Stderr, "usage: testrun [-tally FILE] -- ARGS... [-- ARGS...]...")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
