@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/tidemill/tidemill/services/cli"
+	"github.com/tidemill/tidemill/services/command"
 )
 
 // version is set when the binary is built.
@@ -19,7 +19,7 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Run(ctx, cli.Config{Up: up, Worker: up, Version: version, In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+	code := command.Run(ctx, command.Config{Up: up, Worker: up, Version: version, In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Terminal: term.IsTerminal(int(os.Stderr.Fd()))}, os.Args[1:])
 	stop()
 	os.Exit(code)

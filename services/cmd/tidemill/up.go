@@ -14,13 +14,13 @@ import (
 	"github.com/tidemill/tidemill/events/client"
 	"github.com/tidemill/tidemill/infra/obs"
 	"github.com/tidemill/tidemill/services/api/call"
-	"github.com/tidemill/tidemill/services/cli"
+	"github.com/tidemill/tidemill/services/command"
 	"github.com/tidemill/tidemill/services/demo"
 	"github.com/tidemill/tidemill/services/platform"
 )
 
 // up runs the platform, or some of its targets, and the demo when it was asked for.
-func up(ctx context.Context, o cli.UpOptions) error {
+func up(ctx context.Context, o command.UpOptions) error {
 	p := platform.Options{DataDir: o.DataDir, HTTP: o.HTTP, NATS: o.NATS, NATSURL: o.NATSURL, NATSToken: o.NATSToken, BlobURL: o.BlobURL,
 		Targets: o.Targets, Pool: o.Pool, Slots: o.Slots, Replicas: o.Replicas, Version: version,
 		Token: os.Getenv("TIDEMILL_TOKEN")} // replicas of gateway and serving share it
@@ -28,7 +28,7 @@ func up(ctx context.Context, o cli.UpOptions) error {
 		p.NATSToken = os.Getenv("TIDEMILL_NATS_TOKEN") // a secret in a flag shows in the process list
 	}
 	if err := platform.CheckTargets(o.Targets); err != nil {
-		return cli.WrongUse(err)
+		return command.WrongUse(err)
 	}
 	if o.Once {
 		dir, err := os.MkdirTemp("", "tidemill-demo-")
@@ -43,7 +43,7 @@ func up(ctx context.Context, o cli.UpOptions) error {
 	}
 	log, _, err := obs.NewLogger(obs.LogOptions{Level: o.LogLevel, Format: obs.Format(o.LogFormat), Out: os.Stderr})
 	if err != nil {
-		return cli.WrongUse(err)
+		return command.WrongUse(err)
 	}
 	defer func() { _ = log.Sync() }()
 	p.Log = log
@@ -67,7 +67,7 @@ func greet(w io.Writer, p platform.Options, e platform.Endpoint) {
 }
 
 // withDemo plays the demo beside the platform. With --once the process ends with it.
-func withDemo(ctx context.Context, p platform.Options, o cli.UpOptions, ready <-chan platform.Endpoint) error {
+func withDemo(ctx context.Context, p platform.Options, o command.UpOptions, ready <-chan platform.Endpoint) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -96,7 +96,7 @@ func withDemo(ctx context.Context, p platform.Options, o cli.UpOptions, ready <-
 	}
 }
 
-func play(ctx context.Context, o cli.UpOptions, e platform.Endpoint) error {
+func play(ctx context.Context, o command.UpOptions, e platform.Endpoint) error {
 	c, err := client.Connect(ctx, client.Options{URL: e.NATS, Token: e.NATSToken, Name: "demo"})
 	if err != nil {
 		return err
