@@ -67,3 +67,6 @@ func editDistance(a, b string) int {
 	}
 	return rows[len(x)][len(y)]
 }
+
+// Suggest is `did you mean "x"?` for the candidate nearest to what somebody typed, or "" when none is near.
+func Suggest(got string, candidates []string) string { return suggest(got, candidates) }

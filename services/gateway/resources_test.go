@@ -77,7 +77,7 @@ func TestWrongDeclarationsSayWhere(t *testing.T) {
 		_, err := p.tryApply(strings.Replace(declarations, c.old, c.with, 1), url.Values{"file": {"f.yaml"}})
 		refused(t, err, http.StatusUnprocessableEntity, c.says...)
 	}
-	_, err := p.tryApply("", nil)
+	_, err := p.tryApply(" \n", nil)
 	refused(t, err, http.StatusBadRequest, "empty")
 	require.Empty(t, p.Said(t, events.ResourceAppliedType, "*"))
 }

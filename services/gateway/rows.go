@@ -22,6 +22,7 @@ import (
 const (
 	maxDocument  = 64 << 20 // bytes of a body that is read as a whole
 	batchBytes   = 4 << 20  // bytes of rows in one atomic batch
+	longestRow   = 1 << 20  // bytes, as in files
 	rowHeadroom  = 16 << 10 // of a message, for subject and headers
 	retrySeconds = 5
 )
@@ -122,7 +123,7 @@ func refusal(err error) error {
 
 // lines publishes a body of one row a line, in atomic batches.
 func (s *Service) lines(ctx context.Context, body io.Reader, id string, out *api.Published) error {
-	most := int(s.host.NC.MaxPayload()) - rowHeadroom
+	most := s.longest()
 	in := bufio.NewReaderSize(body, 64<<10)
 	b := s.newBatcher(id, out)
 	for number := 1; ; number++ {
@@ -143,6 +144,9 @@ func (s *Service) lines(ctx context.Context, body io.Reader, id string, out *api
 		}
 	}
 }
+
+// longest is the most bytes that a row may have.
+func (s *Service) longest() int { return min(longestRow, int(s.host.NC.MaxPayload())-rowHeadroom) }
 
 var errLong = errors.New("line too long")
 
@@ -213,7 +217,7 @@ func (s *Service) document(ctx context.Context, body io.Reader, format, id strin
 	}
 	b := s.newBatcher(id, out)
 	for _, row := range rows {
-		if most := int(s.host.NC.MaxPayload()) - rowHeadroom; len(row) > most {
+		if most := s.longest(); len(row) > most {
 			return fail(http.StatusRequestEntityTooLarge, "", "a row is longer than %d bytes", most)
 		}
 		if err := b.add(ctx, row); err != nil {
