@@ -45,12 +45,12 @@ dashboard/dist/index.html: $(DASHBOARD)
 test: setup build testrun ## run every test of every module, in a real browser too; the last line is the sum
 	@$(TESTRUN) command npm --prefix dashboard test --silent \
 		-- -timeout 10m $(UNITS) \
-		-- -timeout 20m -p 1 ./e2e/...
+		-- -timeout 20m -count 1 -p 1 ./e2e/...
 
 .PHONY: e2e
 e2e: build testrun ## run the end-to-end stories against bin/tidemill (RUN=regexp picks some)
 	$(SETUP) npm chromium
-	@$(TESTRUN) -timeout 20m -p 1 $(if $(RUN),-run '$(RUN)') ./e2e/...
+	@$(TESTRUN) -timeout 20m -count 1 -p 1 $(if $(RUN),-run '$(RUN)') ./e2e/...
 
 .PHONY: race
 race: onnxruntime testrun ## run the unit tests under the race detector
