@@ -71,7 +71,7 @@ func writeFiles(t *testing.T, dir string) {
 	engine, err := lake.OpenEngine(t.Context(), lake.EngineOptions{Dirs: []string{dir}, Threads: 1})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, engine.Close()) }()
-	_, err = engine.DB().ExecContext(t.Context(), fmt.Sprintf("COPY (SELECT at::TIMESTAMP AS at, id, pages::DOUBLE AS pages, source, spent::DOUBLE AS spent FROM read_csv(%s)) TO %s (FORMAT parquet)",
+	_, err = engine.DB().ExecContext(t.Context(), fmt.Sprintf("COPY (SELECT \"at\"::TIMESTAMP AS \"at\", id, pages::DOUBLE AS pages, source, spent::DOUBLE AS spent FROM read_csv(%s)) TO %s (FORMAT parquet)",
 		lake.Literal(csv), lake.Literal(filepath.Join(dir, "visits.parquet"))))
 	require.NoError(t, err)
 }

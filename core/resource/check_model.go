@@ -70,14 +70,15 @@ func (c *checker) candidate(p pointer, k *Candidate) {
 	}
 }
 
-// source keeps a trainer's folder beside its YAML file: an absolute path, or one that climbs out, means something else on
-// every machine.
+// source keeps a trainer's folder beside its YAML file, or takes an absolute one: that is what the command line makes of it when
+// it sends the file to the platform.
 func (c *checker) source(p pointer, source string) {
 	slashed := strings.ReplaceAll(source, `\`, "/")
 	drive := len(slashed) > 1 && slashed[1] == ':'
 	switch {
 	case strings.TrimSpace(source) == "":
 		c.fail(p, "source: . is this file's own folder", "%s is empty", p)
+	case filepath.IsAbs(source):
 	case strings.HasPrefix(slashed, "/") || strings.HasPrefix(slashed, "~") || drive || strings.Contains(slashed, "://"):
 		c.fail(p, "for example source: ./lightgbm", "%s: %q must be a folder relative to this file", p, source)
 	case !filepath.IsLocal(filepath.FromSlash(slashed)):

@@ -32,6 +32,9 @@ func (a *app) retrain() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := settled(c.Context(), client, args[0]); err != nil {
+				return err
+			}
 			asked, err := call.Post[api.Asked](c.Context(), client, modelPath(args[0])+"/retrain", nil, api.Retrain{Window: window, Reason: reason})
 			if err != nil {
 				return err
@@ -46,6 +49,29 @@ func (a *app) retrain() *cobra.Command {
 	c.Flags().StringVar(&reason, "reason", "", "why; it is kept in the ledger")
 	c.Flags().BoolVar(&wait, "wait", false, "wait for the end; exit 0 only when it was promoted")
 	return c
+}
+
+// settled waits a little until what was published before is known to the policy: a wish right after a publish means those rows.
+func settled(ctx context.Context, client *call.Client, model string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		m, err := call.Get[api.Model](ctx, client, modelPath(model), nil)
+		if err != nil {
+			return err
+		}
+		d, err := call.Get[api.Dataset](ctx, client, "/api/v1/datasets/"+url.PathEscape(m.Dataset), nil)
+		if err != nil {
+			return err
+		}
+		// Segments that were refused whole are never observed.
+		if m.Observed+d.SegmentsHeld >= d.Segments && m.Decided >= m.Observed {
+			return nil
+		}
+		if pause(ctx, 20*time.Millisecond) != nil {
+			return nil
+		}
+	}
 }
 
 // awaitCycle follows the cycle that a wish began to its end.
