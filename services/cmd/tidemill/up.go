@@ -5,30 +5,27 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/tidemill/tidemill/events/client"
 	"github.com/tidemill/tidemill/infra/obs"
 	"github.com/tidemill/tidemill/services/api/call"
-	"github.com/tidemill/tidemill/services/command"
+	"github.com/tidemill/tidemill/services/cli"
 	"github.com/tidemill/tidemill/services/demo"
 	"github.com/tidemill/tidemill/services/platform"
 )
 
 // up runs the platform, or some of its targets, and the demo when it was asked for.
-func up(ctx context.Context, o command.UpOptions) error {
-	p := platform.Options{DataDir: o.DataDir, HTTP: o.HTTP, NATS: o.NATS, NATSURL: o.NATSURL, NATSToken: o.NATSToken, BlobURL: o.BlobURL,
-		Targets: o.Targets, Pool: o.Pool, Slots: o.Slots, Replicas: o.Replicas, Version: version,
-		Token: os.Getenv("TIDEMILL_TOKEN")} // replicas of gateway and serving share it
-	if p.NATSToken == "" && p.NATSURL != "" {
-		p.NATSToken = os.Getenv("TIDEMILL_NATS_TOKEN") // a secret in a flag shows in the process list
-	}
+func up(ctx context.Context, o cli.UpOptions) error {
+	p := options(o.Connection)
+	p.HTTP, p.NATS, p.Targets = o.HTTP, o.NATS, o.Targets
 	if err := platform.CheckTargets(o.Targets); err != nil {
-		return command.WrongUse(err)
+		return cli.WrongUse(err)
 	}
 	if o.Once {
 		dir, err := os.MkdirTemp("", "tidemill-demo-")
@@ -36,20 +33,18 @@ func up(ctx context.Context, o command.UpOptions) error {
 			return fmt.Errorf("make a folder for the demo: %w", err)
 		}
 		defer os.RemoveAll(dir)
-		p.DataDir, p.HTTP, p.NATS = filepath.Join(dir, "data"), "127.0.0.1:0", "127.0.0.1:0"
-		if o.LogLevel == "info" {
-			o.LogLevel = "warn" // the demo tells its own story
-		}
+		p.DataDir = filepath.Join(dir, "data")
 	}
-	log, _, err := obs.NewLogger(obs.LogOptions{Level: o.LogLevel, Format: obs.Format(o.LogFormat), Out: os.Stderr})
+	// The demo tells its own story.
+	log, err := logger(o.Connection, o.Demo)
 	if err != nil {
-		return command.WrongUse(err)
+		return err
 	}
 	defer func() { _ = log.Sync() }()
 	p.Log = log
 	ready := make(chan platform.Endpoint, 1)
 	p.Ready = func(e platform.Endpoint) {
-		greet(os.Stderr, p, e)
+		o.Ready(cli.Running{DataDir: p.DataDir, HTTP: e.HTTP, NATS: e.NATS, Login: e.Login})
 		ready <- e
 	}
 	if !o.Demo {
@@ -58,16 +53,43 @@ func up(ctx context.Context, o command.UpOptions) error {
 	return withDemo(ctx, p, o, ready)
 }
 
-func greet(w io.Writer, p platform.Options, e platform.Endpoint) {
-	if e.HTTP == "" {
-		return
+// worker runs the worker alone.
+func worker(ctx context.Context, o cli.WorkerOptions) error {
+	p := options(o.Connection)
+	p.Targets = []string{"worker"}
+	log, err := logger(o.Connection, false)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(w, "\n  Tidemill %s is up.\n  dashboard  %s   (opens once; 'tidemill link' prints another)\n  API        %s/api/v1\n  NATS       %s\n  data       %s\n\n",
-		version, e.Login, e.HTTP, e.NATS, p.DataDir)
+	defer func() { _ = log.Sync() }()
+	p.Log = log
+	return platform.Run(ctx, p)
+}
+
+// options are what up and worker share. Secrets may come from the environment: one in a flag shows in the process list.
+func options(c cli.Connection) platform.Options {
+	p := platform.Options{DataDir: c.DataDir, NATSURL: c.NATSURL, NATSToken: c.NATSToken, BlobURL: c.BlobURL, Replicas: c.Replicas,
+		Pool: c.Pool, Slots: c.Slots, Version: version, Token: os.Getenv("TIDEMILL_TOKEN")} // replicas of gateway and serving share it
+	if p.NATSToken == "" && p.NATSURL != "" {
+		p.NATSToken = os.Getenv("TIDEMILL_NATS_TOKEN")
+	}
+	return p
+}
+
+// logger logs to standard error. Where a person looks on it is quiet, unless they ask for more.
+func logger(c cli.Connection, quiet bool) (*zap.Logger, error) {
+	if c.LogLevel == "" && (quiet || isTerminal(os.Stderr)) {
+		c.LogLevel = "warn"
+	}
+	log, _, err := obs.NewLogger(obs.LogOptions{Level: c.LogLevel, Format: obs.Format(c.LogFormat), Out: os.Stderr})
+	if err != nil {
+		return nil, cli.WrongUse(err)
+	}
+	return log, nil
 }
 
 // withDemo plays the demo beside the platform. With --once the process ends with it.
-func withDemo(ctx context.Context, p platform.Options, o command.UpOptions, ready <-chan platform.Endpoint) error {
+func withDemo(ctx context.Context, p platform.Options, o cli.UpOptions, ready <-chan platform.Endpoint) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
@@ -81,7 +103,7 @@ func withDemo(ctx context.Context, p platform.Options, o command.UpOptions, read
 		select {
 		case err := <-ended:
 			stop()
-			<-played
+			_ = <-played // it ended because the platform did: err says why
 			return err
 		case err := <-played:
 			if o.Once {
@@ -96,7 +118,7 @@ func withDemo(ctx context.Context, p platform.Options, o command.UpOptions, read
 	}
 }
 
-func play(ctx context.Context, o command.UpOptions, e platform.Endpoint) error {
+func play(ctx context.Context, o cli.UpOptions, e platform.Endpoint) error {
 	c, err := client.Connect(ctx, client.Options{URL: e.NATS, Token: e.NATSToken, Name: "demo"})
 	if err != nil {
 		return err

@@ -167,13 +167,12 @@ func (k kind) String() string { return [...]string{"null", "a boolean", "a numbe
 
 // scalar reads one value that is no object and no list; a string with its quotes.
 func (s *scanner) scalar() (raw []byte, k kind, escaped bool, err error) {
-	start := s.i
 	switch ch := s.peek(); {
 	case ch == '"':
 		raw, escaped, err = s.str()
 		return raw, kindString, escaped, err
 	case ch == '-' || (ch >= '0' && ch <= '9'):
-		start = s.i
+		start := s.i
 		return s.b[start:s.number()], kindNumber, false, s.valid(start)
 	case ch == 't':
 		return s.word("true", kindBool)
