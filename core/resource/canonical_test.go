@@ -86,7 +86,7 @@ func TestDiff(t *testing.T) {
 	edited := strings.NewReplacer(
 		"max: 1440", "max: 2000",
 		"- {name: distance, type: float64, min: 0}", "- {name: km, type: float64}",
-		"{metric: auc, min: 0.60}", "{metric: auc, min: 0.61}",
+		"{metric: auc, min: 0.55}", "{metric: auc, min: 0.61}",
 		"l2: 1.0", "l2: 2",
 		"- maxAge: 28d", "- maxAge: 27d",
 		"lateness: 0s", "lateness: 0m",
