@@ -27,19 +27,14 @@ const fewValues = 20
 // Infer reads a whole file and tells its columns with their types, ranges and numbers of distinct values, and the number of
 // rows. What the user can mend is an ErrBadFile.
 func Infer(ctx context.Context, e *Engine, f File) (columns []InferredColumn, rows int64, err error) {
-	var from string
-	switch f.Format {
-	case FormatParquet:
+	from, ok := reader(f)
+	if !ok {
+		return nil, 0, f.bad("has the unknown format %q; use parquet, csv or ndjson", f.Format)
+	}
+	if f.Format == FormatParquet {
 		if _, err := Inspect(ctx, e, f, nil); err != nil {
 			return nil, 0, err
 		}
-		from = "read_parquet(" + Literal(f.Path) + ")"
-	case FormatCSV:
-		from = "read_csv(" + Literal(f.Path) + ", header = true, sample_size = -1)"
-	case FormatNDJSON:
-		from = "read_json(" + Literal(f.Path) + ", format = 'newline_delimited', sample_size = -1)"
-	default:
-		return nil, 0, f.bad("has the unknown format %q; use parquet, csv or ndjson", f.Format)
 	}
 	q := "SELECT column_name, column_type, min, max, approx_unique, count, null_percentage::DOUBLE FROM (SUMMARIZE SELECT * FROM " + from + ")"
 	err = e.Scan(ctx, q, func(v []driver.Value) error {

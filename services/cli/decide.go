@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
-	"strings"
-	"text/tabwriter"
+	"reflect"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,245 +16,221 @@ import (
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/api/call"
+	"github.com/tidemill/tidemill/services/cli/render"
 )
 
-func modelPath(model string) string { return "/api/v1/models/" + url.PathEscape(model) }
-
 func (a *app) retrain() *cobra.Command {
-	var window, reason string
+	var in api.Retrain
 	var wait bool
-	c := &cobra.Command{Use: "retrain MODEL", Short: "Ask for a cycle now", Args: args("MODEL"),
-		Example: "  tidemill retrain flight-delay --wait\n  tidemill retrain flight-delay --window 'sliding 7d'",
-		RunE: func(c *cobra.Command, args []string) error {
-			if window != "" {
-				if _, err := events.ParseWindow(window); err != nil {
-					return WrongUse(err)
-				}
+	c := &cobra.Command{Use: "retrain MODEL", Short: "Ask for a cycle now", Args: needs("MODEL"),
+		Long: "Ask for a cycle now, whatever the policy's triggers say. The candidate still has to pass the gates. With --wait the exit code\n" +
+			"tells: 0 promoted, 1 any other outcome.",
+		Example: "  tidemill retrain flight-delay\n  tidemill retrain flight-delay --window 'sliding 7d' --reason 'only last week' --wait"}
+	c.ValidArgsFunction = a.completeOne(a.modelNames)
+	f := c.Flags()
+	f.StringVar(&in.Window, "window", "", "rows to train on instead of the policy's: expanding, 'sliding 7d', 'sliding 50000rows' …")
+	f.StringVar(&in.Reason, "reason", "", "why, for those who ask later")
+	f.BoolVar(&wait, "wait", false, "follow the cycle to its end")
+	_ = c.RegisterFlagCompletionFunc("window", fixed("expanding", "sliding 7d", "sliding 28d")) // fails for a flag that isn't there
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if in.Window != "" {
+			if _, err := events.ParseWindow(in.Window); err != nil {
+				return wrongly("", "--window: %s", err)
 			}
-			client, err := a.api()
-			if err != nil {
-				return err
-			}
-			asked, err := call.Post[api.Asked](c.Context(), client, modelPath(args[0])+"/retrain", nil, api.Retrain{Window: window, Reason: reason})
-			if err != nil {
-				return err
-			}
-			if !wait {
-				a.printf("asked (fact %d); follow it with: tidemill watch %s\n", asked.Seq, args[0])
-				return nil
-			}
-			return a.awaitCycle(c.Context(), client, args[0], asked)
-		}}
-	c.Flags().StringVar(&window, "window", "", "train on this window instead of the policy's: expanding, 'sliding 7d', 'sliding 50000rows'")
-	c.Flags().StringVar(&reason, "reason", "", "why; it is kept in the ledger")
-	c.Flags().BoolVar(&wait, "wait", false, "wait for the end; exit 0 only when it was promoted")
+		}
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		r := retraining{app: a, client: client, path: "/api/v1/models/" + url.PathEscape(args[0]), screen: a.screen()}
+		before, err := call.Get[api.Model](c.Context(), client, r.path, nil)
+		if err != nil {
+			return err
+		}
+		asked, err := call.Post[api.Asked](c.Context(), client, r.path+"/retrain", nil, in)
+		if err != nil {
+			return err
+		}
+		if !wait {
+			fmt.Fprintf(a.Out, "asked for a cycle of %s; follow it with: tidemill watch %s\n", args[0], args[0])
+			return nil
+		}
+		return r.follow(c.Context(), asked, before.Evaluation)
+	}
 	return c
 }
 
-// awaitCycle follows the cycle that a wish began to its end.
-func (a *app) awaitCycle(ctx context.Context, client *call.Client, model string, asked api.Asked) error {
-	told := map[uint64]bool{}
-	for {
-		cycles, err := call.Get[api.List[api.Cycle]](ctx, client, modelPath(model)+"/cycles", nil)
+// retraining follows a wish to the end of its cycle.
+type retraining struct {
+	*app
+	client *call.Client
+	path   string // of the model
+	screen *screen
+	told   int // steps
+}
+
+// steady is how often things must look the same before they are believed: a cycle that was requested becomes visible a moment
+// after the evaluation that requested it.
+const steady = 10
+
+func (r *retraining) follow(ctx context.Context, asked api.Asked, before *events.PolicyEvaluated) error {
+	for still := 0; ; {
+		cycles, err := call.Get[api.List[api.Cycle]](ctx, r.client, r.path+"/cycles", url.Values{"limit": {"10"}})
 		if err != nil {
 			return err
 		}
-		for _, c := range cycles.Items {
-			if !begunBy(c, asked.ID) {
-				continue
+		i := slices.IndexFunc(cycles.Items, func(c api.Cycle) bool {
+			return slices.ContainsFunc(c.CycleRequested.Causes, func(x events.Cause) bool { return x.FactID == asked.ID })
+		})
+		if i >= 0 {
+			if c := cycles.Items[i]; r.show(c) {
+				return r.end(c)
 			}
-			for _, s := range c.Steps {
-				if !told[s.Seq] {
-					told[s.Seq] = true
-					a.printf("%s  %s\n", s.At.UTC().Format("15:04:05"), s.Text)
-				}
+		} else {
+			m, err := call.Get[api.Model](ctx, r.client, r.path, nil)
+			if err != nil {
+				return err
 			}
-			if c.Outcome == "" {
-				break
+			waits := m.Evaluation == nil || m.Evaluation.Pending || reflect.DeepEqual(m.Evaluation, before)
+			if still++; waits {
+				still = 0
 			}
-			a.printf("%s: %s: %s\n", c.Cycle, c.Outcome, c.Reason)
-			if c.Outcome != events.OutcomePromoted {
-				return fmt.Errorf("the cycle %s was %s: %s", c.Cycle, c.Outcome, c.Reason)
+			if still > steady {
+				return r.refused(*m.Evaluation)
 			}
-			return nil
+			if m.Cycle != nil {
+				r.screen.draw(append([]string{"waiting for the running cycle"}, cycleLines(*m.Cycle)...))
+			}
 		}
-		m, err := call.Get[api.Model](ctx, client, modelPath(model), nil)
-		if err != nil {
-			return err
-		}
-		if e := m.Evaluation; e != nil && e.Cause == events.RetrainAskedType.Short() && !e.Requested && !e.Pending && m.Cycle == nil {
-			return fmt.Errorf("the wish was refused: %s", firstUnmet(e.Reasons))
-		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := pause(ctx, lookEvery); err != nil {
 			return err
 		}
 	}
 }
 
-func begunBy(c api.Cycle, wish string) bool {
-	for _, cause := range c.Causes {
-		if cause.FactID == wish {
-			return true
-		}
+// show tells what is new of the cycle, and whether it has ended.
+func (r *retraining) show(c api.Cycle) (ended bool) {
+	for ; r.told < len(c.Steps); r.told++ {
+		s := c.Steps[r.told]
+		r.screen.log(r.style(r.Out).Dim(s.At.UTC().Format("15:04:05Z")) + "  " + s.Text)
 	}
-	return false
+	if c.Outcome == "" {
+		r.screen.draw(cycleLines(c))
+		return false
+	}
+	r.screen.clear()
+	return true
 }
 
-// firstUnmet is the sentence of the first guardrail that holds a cycle back.
-func firstUnmet(tree []events.Reason) string {
-	for _, r := range tree {
-		if r.Rule != "guardrails" {
-			continue
-		}
-		for _, child := range r.Children {
-			if !child.Holds {
-				return child.Text
-			}
-		}
+func (r *retraining) end(c api.Cycle) error {
+	fmt.Fprintf(r.Out, "%s %s: %s\n", c.Cycle, outcome(c.Outcome, r.style(r.Out)), c.Reason)
+	if c.Outcome != events.OutcomePromoted {
+		return silent{errors.New(c.Outcome)}
 	}
-	return "see tidemill why-not"
+	return nil
+}
+
+// refused tells why the policy dropped the wish.
+func (r *retraining) refused(e events.PolicyEvaluated) error {
+	for _, l := range reasonLines(e.Reasons, "", r.style(r.Out)) {
+		fmt.Fprintln(r.Out, l)
+	}
+	return failed("see: tidemill why-not "+e.Model, "no cycle of %s was requested", e.Model)
 }
 
 func (a *app) rollback() *cobra.Command {
-	var to, reason string
-	c := &cobra.Command{Use: "rollback MODEL", Short: "Put an earlier champion back", Args: args("MODEL"),
-		RunE: func(c *cobra.Command, args []string) error {
-			client, err := a.api()
-			if err != nil {
-				return err
-			}
-			before, err := call.Get[api.Model](c.Context(), client, modelPath(args[0]), nil)
-			if err != nil {
-				return err
-			}
-			to = strings.TrimPrefix(to, "v")
-			if _, err := call.Post[api.Asked](c.Context(), client, modelPath(args[0])+"/rollback", nil, api.Rollback{To: to, Reason: reason}); err != nil {
-				return err
-			}
-			deadline, cancel := context.WithTimeout(c.Context(), 30*time.Second)
-			defer cancel()
-			for {
-				m, err := call.Get[api.Model](deadline, client, modelPath(args[0]), nil)
-				if err != nil {
-					return err
-				}
-				if m.Champion != nil && before.Champion != nil && m.Champion.Version.Version != before.Champion.Version.Version {
-					a.printf("version %s is champion of %s\n", m.Champion.Version.Version, args[0])
-					return nil
-				}
-				if err := pause(deadline, 50*time.Millisecond); err != nil {
-					return fmt.Errorf("the rollback was asked for, but the champion is still the same")
-				}
-			}
-		}}
-	c.Flags().StringVar(&to, "to", "", "version (default: the champion before the present one)")
-	c.Flags().StringVar(&reason, "reason", "", "why; it is kept in the ledger")
-	return c
-}
-
-func (a *app) pause() *cobra.Command  { return a.ask("pause", "Stop automatic cycles of a model") }
-func (a *app) resume() *cobra.Command { return a.ask("resume", "Let automatic cycles go on") }
-
-func (a *app) ask(verb, about string) *cobra.Command {
-	var reason string
-	c := &cobra.Command{Use: verb + " MODEL", Short: about, Args: args("MODEL"),
-		RunE: func(c *cobra.Command, args []string) error {
-			client, err := a.api()
-			if err != nil {
-				return err
-			}
-			if _, err := call.Post[api.Asked](c.Context(), client, modelPath(args[0])+"/"+verb, nil, map[string]string{"reason": reason}); err != nil {
-				return err
-			}
-			a.printf("%sd %s\n", verb, args[0])
-			return nil
-		}}
-	c.Flags().StringVar(&reason, "reason", "", "why; it is kept in the ledger")
-	return c
-}
-
-func (a *app) quarantine() *cobra.Command {
-	root := &cobra.Command{Use: "quarantine", Short: "List, release or drop refused rows"}
-	listing := &cobra.Command{Use: "list DATASET", Short: "List refused rows by segment", Args: args("DATASET")}
-	format := output(listing)
-	listing.RunE = func(c *cobra.Command, args []string) error {
-		return a.reading(c, *format, func(g getter) error {
-			return list(g, "/api/v1/datasets/"+url.PathEscape(args[0])+"/quarantine", "", []string{"ORDINAL", "ROWS", "STATE", "AT", "REASONS"}, func(q api.Quarantine) []string {
-				return []string{count(q.Ordinal), count(q.Rows), q.State, when(q.At), reasons(q.Reasons)}
-			})
-		})
-	}
-	show := &cobra.Command{Use: "show DATASET ORDINAL", Short: "Show refused rows as they were sent", Args: args("DATASET", "ORDINAL")}
-	showFormat := output(show)
-	show.RunE = func(c *cobra.Command, args []string) error {
-		return a.reading(c, *showFormat, func(g getter) error {
-			return list(g, "/api/v1/datasets/"+url.PathEscape(args[0])+"/quarantine/"+url.PathEscape(args[1])+"/rows", "", []string{"REASON", "COLUMN", "DETAIL", "ROW"}, func(q api.QuarantinedRow) []string {
-				return []string{q.Reason, q.Column, q.Detail, q.Row}
-			})
-		})
-	}
-	root.AddCommand(listing, show, a.judgeRows("release", "Let refused rows in: types are still checked, ranges are not"), a.judgeRows("drop", "Keep refused rows out for good"))
-	return root
-}
-
-func (a *app) judgeRows(verb, about string) *cobra.Command {
-	return &cobra.Command{Use: verb + " DATASET ORDINAL", Short: about, Args: args("DATASET", "ORDINAL"),
-		RunE: func(c *cobra.Command, args []string) error {
-			client, err := a.api()
-			if err != nil {
-				return err
-			}
-			if _, err := call.Post[api.Asked](c.Context(), client, "/api/v1/datasets/"+url.PathEscape(args[0])+"/quarantine/"+url.PathEscape(args[1])+"/"+verb, nil, nil); err != nil {
-				return err
-			}
-			a.printf("%s: the refused rows of segment %s of %s\n", verb, args[1], args[0])
-			return nil
-		}}
-}
-
-// reading runs a command that only reads.
-func (a *app) reading(c *cobra.Command, format string, do func(getter) error) error {
-	if err := checkOutput(format); err != nil {
-		return err
-	}
-	client, err := a.api()
-	if err != nil {
-		return err
-	}
-	return do(getter{app: a, ctx: c.Context(), client: client, format: format})
-}
-
-func (a *app) dead() *cobra.Command {
-	root := &cobra.Command{Use: "dead", Short: "List, show or replay messages that a handler gave up on"}
-	listing := &cobra.Command{Use: "list", Short: "List dead letters", Args: args()}
-	format := output(listing)
-	listing.RunE = func(c *cobra.Command, _ []string) error {
-		return a.reading(c, *format, func(g getter) error {
-			return list(g, "/api/v1/dead", "", []string{"SEQ", "HANDLER", "SUBJECT", "AT", "ERROR"}, func(d api.Dead) []string {
-				return []string{count(d.Seq), d.Handler, d.Subject, when(d.At), d.Error}
-			})
-		})
-	}
-	show := &cobra.Command{Use: "show SEQ", Short: "Show a dead letter", Args: args("SEQ"), RunE: func(c *cobra.Command, args []string) error {
-		return a.reading(c, "json", func(g getter) error {
-			d, err := call.Get[api.Dead](g.ctx, g.client, "/api/v1/dead/"+url.PathEscape(args[0]), nil)
-			if err != nil {
-				return err
-			}
-			return a.show("json", d, func(*tabwriter.Writer) {})
-		})
-	}}
-	replay := &cobra.Command{Use: "replay SEQ", Short: "Give a dead letter to its handler again", Args: args("SEQ"), RunE: func(c *cobra.Command, args []string) error {
-		client, err := a.api()
+	var in api.Rollback
+	var wait bool
+	c := &cobra.Command{Use: "rollback MODEL", Short: "Put an earlier champion back", Args: needs("MODEL"),
+		Example:           "  tidemill rollback flight-delay\n  tidemill rollback flight-delay --to 3 --reason 'late flights look odd' --wait",
+		ValidArgsFunction: a.completeOne(a.modelNames)}
+	f := c.Flags()
+	f.StringVar(&in.To, "to", "", "version to put back (default: the champion before this one)")
+	f.StringVar(&in.Reason, "reason", "", "why, for those who ask later")
+	f.BoolVar(&wait, "wait", false, "wait until it is champion")
+	_ = c.RegisterFlagCompletionFunc("to", a.completeVersions) // fails for a flag that isn't there
+	c.RunE = func(c *cobra.Command, args []string) error {
+		client, err := a.client()
 		if err != nil {
 			return err
 		}
-		if _, err := call.Post[api.Asked](c.Context(), client, "/api/v1/dead/"+url.PathEscape(args[0])+"/replay", nil, nil); err != nil {
+		in.To = plain(in.To)
+		asked, err := call.Post[api.Asked](c.Context(), client, "/api/v1/models/"+url.PathEscape(args[0])+"/rollback", nil, in)
+		if err != nil {
 			return err
 		}
-		a.printf("replayed %s\n", args[0])
+		if wait {
+			return a.awaitRollback(c.Context(), client, args[0], asked)
+		}
+		fmt.Fprintf(a.Out, "asked to roll back %s; see: tidemill why %s\n", args[0], args[0])
 		return nil
-	}}
-	root.AddCommand(listing, show, replay)
-	return root
+	}
+	return c
+}
+
+// rollbackTime is how long a rollback may take.
+const rollbackTime = time.Minute
+
+func (a *app) awaitRollback(ctx context.Context, client *call.Client, model string, asked api.Asked) error {
+	bounded, cancel := context.WithTimeout(ctx, rollbackTime)
+	defer cancel()
+	done := false
+	query := url.Values{"types": {events.ModelReadyType.Short()}, "model": {model}, "since": {strconv.FormatUint(asked.Seq+1, 10)}, "follow": {"true"}}
+	err := a.live(bounded, client, query, func(e call.Event) error {
+		var f api.FactEvent
+		if e.Name != "fact" {
+			return nil
+		}
+		if err := json.Unmarshal(e.Data, &f); err != nil {
+			return fmt.Errorf("read fact %s: %w", e.ID, err)
+		}
+		ready, err := events.PayloadOf[events.ModelReady](f.Fact)
+		if err != nil || ready.Reason != events.ReadyRolledBack {
+			return err
+		}
+		done = true
+		fmt.Fprintln(a.Out, f.Text)
+		return call.ErrStop
+	})
+	switch {
+	case err != nil || done:
+		return err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return failed("see: tidemill get model "+model, "%s was not rolled back within %s", model, render.Span(rollbackTime))
+}
+
+func (a *app) pause() *cobra.Command {
+	var in api.Pause
+	c := &cobra.Command{Use: "pause MODEL", Short: "Let policy request no cycles of a model for now", Args: needs("MODEL"),
+		Example:           "  tidemill pause flight-delay --reason 'the feed is being repaired'",
+		ValidArgsFunction: a.completeOne(a.modelNames)}
+	c.Flags().StringVar(&in.Reason, "reason", "", "why, for those who ask later")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return a.ask(c.Context(), "/api/v1/models/"+url.PathEscape(args[0])+"/pause", in, args[0]+" is paused")
+	}
+	return c
+}
+
+func (a *app) resume() *cobra.Command {
+	return &cobra.Command{Use: "resume MODEL", Short: "Let policy request cycles of a model again", Args: needs("MODEL"),
+		Example:           "  tidemill resume flight-delay",
+		ValidArgsFunction: a.completeOne(a.modelNames),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.ask(c.Context(), "/api/v1/models/"+url.PathEscape(args[0])+"/resume", nil, args[0]+" goes on")
+		}}
+}
+
+// ask posts a wish and says that it was taken.
+func (a *app) ask(ctx context.Context, path string, in any, said string) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	if _, err := call.Post[api.Asked](ctx, client, path, nil, in); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.Out, said)
+	return nil
 }

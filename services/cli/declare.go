@@ -5,199 +5,127 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/url"
-	"os"
-	"path/filepath"
-	"sort"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/api/call"
+	"github.com/tidemill/tidemill/services/cli/render"
 )
-
-// document is one file of declarations: what the API gets and what a person calls it.
-type document struct {
-	name      string
-	src       []byte
-	resources []resource.Resource
-}
-
-// documents reads files, folders and standard input ("-"), and checks them as far as that needs no platform.
-func (a *app) documents(paths []string) ([]document, error) {
-	var out []document
-	for _, path := range paths {
-		if path == "-" {
-			src, err := io.ReadAll(a.In)
-			if err != nil {
-				return nil, err
-			}
-			d, err := parse("stdin", ".", src)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, d)
-			continue
-		}
-		files, err := yamlFiles(path)
-		if err != nil {
-			return nil, err
-		}
-		for _, file := range files {
-			src, err := os.ReadFile(file)
-			if err != nil {
-				return nil, fmt.Errorf("read declarations: %w", err)
-			}
-			d, err := parse(file, filepath.Dir(file), src)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, d)
-		}
-	}
-	return out, nil
-}
-
-func yamlFiles(path string) ([]string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("read declarations: %w", err)
-	}
-	if !info.IsDir() {
-		return []string{path}, nil
-	}
-	var files []string
-	for _, pattern := range []string{"*.yaml", "*.yml"} {
-		found, err := filepath.Glob(filepath.Join(path, pattern))
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, found...)
-	}
-	if len(files) == 0 {
-		return nil, fmt.Errorf("%s holds no *.yaml", path)
-	}
-	sort.Strings(files)
-	return files, nil
-}
-
-// parse checks a file and makes the source folders of candidates absolute: the platform runs elsewhere.
-func parse(name, dir string, src []byte) (document, error) {
-	resources, err := resource.Parse(src, name)
-	if err != nil {
-		return document{}, err
-	}
-	d := document{name: name, src: src, resources: resources}
-	for _, r := range resources {
-		if r.Model == nil {
-			continue
-		}
-		for i, c := range r.Model.Candidates {
-			if c.Source == "" || filepath.IsAbs(c.Source) {
-				continue
-			}
-			path, err := filepath.Abs(filepath.Join(dir, c.Source))
-			if err != nil {
-				return d, err
-			}
-			if info, err := os.Stat(path); err != nil || !info.IsDir() {
-				return d, r.At(fmt.Sprintf("spec.candidates[%d].source", i), fmt.Sprintf("%s is not a folder", path), "name the folder with the trainer, relative to this file")
-			}
-			d.src = bytes.ReplaceAll(d.src, []byte("source: "+c.Source), []byte("source: "+path))
-		}
-	}
-	return d, nil
-}
-
-func (a *app) send(ctx context.Context, client *call.Client, d document, dry bool) ([]api.Applied, error) {
-	query := url.Values{"file": {d.name}}
-	if dry {
-		query.Set("dryRun", "true")
-	}
-	out, err := call.PostBody[api.List[api.Applied]](ctx, client, "/api/v1/resources", query,
-		call.Body{Type: "application/yaml", Reader: bytes.NewReader(d.src), Length: int64(len(d.src))})
-	return out.Items, err
-}
 
 func (a *app) apply() *cobra.Command {
 	var files []string
 	var dry bool
-	c := &cobra.Command{Use: "apply -f FILE", Short: "Declare datasets, models and policies from YAML", Args: args(),
-		Example: "  tidemill apply -f flights.yaml\n  tidemill apply -f declarations/",
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.eachDocument(c.Context(), files, dry, func(x api.Applied) {
-				a.printf("%s %s %s\n", x.Kind, x.Name, x.Action)
-			})
-		}}
-	c.Flags().StringSliceVarP(&files, "file", "f", nil, "file or folder with declarations, - for standard input")
-	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would happen")
-	_ = c.MarkFlagRequired("file")
-	return c
-}
-
-func (a *app) eachDocument(ctx context.Context, files []string, dry bool, tell func(api.Applied)) error {
-	documents, err := a.documents(files)
-	if err != nil {
-		return err
-	}
-	client, err := a.api()
-	if err != nil {
-		return err
-	}
-	for _, d := range documents {
-		applied, err := a.send(ctx, client, d, dry)
+	c := &cobra.Command{Use: "apply -f FILE", Short: "Declare datasets, models and policies from YAML", Args: needs(),
+		Long: "Declare datasets, models and policies from YAML files. Everything that is given is applied, or, when one thing is wrong,\n" +
+			"nothing. Applying what is there already changes nothing. The source folder of a trainer is relative to its file.",
+		Example: "  tidemill apply -f flights.yaml\n  tidemill apply -f declarations/\n  tidemill init trips.csv --time at --label 'tip > 0' | tidemill apply -f -"}
+	f := format(c)
+	filesFlag(c, &files)
+	c.Flags().BoolVar(&dry, "dry-run", false, "check everything and say what would be done")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		applied, err := a.send(c.Context(), files, dry)
 		if err != nil {
 			return err
 		}
-		for _, x := range applied {
-			tell(x)
-		}
+		return a.show(*f, applied, func(g *render.Grid) {
+			for _, x := range applied.Items {
+				if dry {
+					x.Action += " (dry run)"
+				}
+				g.Text(x.Kind + " " + x.Name + " " + x.Action)
+			}
+		})
 	}
-	return nil
+	return c
+}
+
+func filesFlag(c *cobra.Command, files *[]string) {
+	c.Flags().StringArrayVarP(files, "file", "f", nil, "file or folder of declarations, - for standard input; may be given several times")
+	_ = c.MarkFlagFilename("file", "yaml", "yml") // fails for a flag that isn't there
+}
+
+// send applies files, or only compares them.
+func (a *app) send(ctx context.Context, files []string, dry bool) (api.List[api.Applied], error) {
+	var out api.List[api.Applied]
+	b, err := a.bundleOf(files)
+	if err != nil {
+		return out, err
+	}
+	client, err := a.client()
+	if err != nil {
+		return out, err
+	}
+	query := url.Values{"file": {b.name}}
+	if dry {
+		query.Set("dryRun", "true")
+	}
+	out, err = call.PostBody[api.List[api.Applied]](ctx, client, "/api/v1/resources", query,
+		call.Body{Type: "application/yaml", Reader: bytes.NewReader(b.text), Length: int64(len(b.text))})
+	return out, b.locate(err)
 }
 
 func (a *app) diff() *cobra.Command {
 	var files []string
-	c := &cobra.Command{Use: "diff -f FILE", Short: "Show what apply would change", Args: args(),
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.eachDocument(c.Context(), files, true, func(x api.Applied) {
-				a.printf("%s %s %s\n", x.Kind, x.Name, x.Action)
+	c := &cobra.Command{Use: "diff -f FILE", Short: "Show what apply would change", Args: needs(),
+		Example: "  tidemill diff -f flights.yaml"}
+	f := format(c)
+	filesFlag(c, &files)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		applied, err := a.send(c.Context(), files, true)
+		if err != nil {
+			return err
+		}
+		style := a.style(a.Out)
+		return a.show(*f, applied, func(g *render.Grid) {
+			for _, x := range applied.Items {
+				g.Text(style.Bold(x.Kind+" "+x.Name) + " " + x.Action)
 				for _, change := range x.Changes {
-					a.printf("  %s: %s → %s\n", change.Path, short(change.Old), short(change.New))
+					for _, l := range changeLines(change, style) {
+						g.Text("  " + l)
+					}
 				}
-			})
-		}}
-	c.Flags().StringSliceVarP(&files, "file", "f", nil, "file or folder with declarations, - for standard input")
-	_ = c.MarkFlagRequired("file")
+			}
+		})
+	}
 	return c
 }
 
-func short(v any) string {
-	if v == nil {
-		return "(none)"
+// changeLines are one difference: + what is new, - what is gone, ~ what is different.
+func changeLines(c api.Change, style render.Style) []string {
+	switch {
+	case c.Path == "": // the whole document
+		y, err := yaml.Marshal(c.New)
+		if err != nil {
+			return []string{style.Good("+ " + render.Value(c.New))}
+		}
+		var out []string
+		for l := range strings.SplitSeq(strings.TrimRight(string(y), "\n"), "\n") {
+			out = append(out, style.Good("+ "+l))
+		}
+		return out
+	case c.Old == nil:
+		return []string{style.Good("+ " + c.Path + ": " + render.Value(c.New))}
+	case c.New == nil:
+		return []string{style.Bad("- " + c.Path + ": " + render.Value(c.Old))}
 	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Sprint(v)
-	}
-	return string(b)
+	return []string{style.Warn("~ " + c.Path + ": " + render.Value(c.Old) + " → " + render.Value(c.New))}
 }
 
-// kinds are the words for resource kinds in paths.
-var kinds = map[string]string{"dataset": "datasets", "datasets": "datasets", "model": "models", "models": "models",
-	"policy": "policies", "policies": "policies", "retrainingpolicy": "policies"}
-
 func (a *app) delete() *cobra.Command {
-	return &cobra.Command{Use: "delete KIND NAME", Short: "Delete a dataset, model or policy", Args: args("KIND", "NAME"),
+	return &cobra.Command{Use: "delete KIND NAME", Short: "Delete a dataset, a model or a policy that nothing uses", Args: needs("KIND", "NAME"),
+		Example:           "  tidemill delete policy flight-delay\n  tidemill delete model flight-delay",
+		ValidArgsFunction: a.completeKindThenName([]string{"dataset", "model", "policy"}),
 		RunE: func(c *cobra.Command, args []string) error {
-			kind, ok := kinds[strings.ToLower(args[0])]
+			kind, ok := declarable(args[0])
 			if !ok {
-				return wrongly("unknown kind %q: use dataset, model or policy", args[0])
+				return wrongly("use dataset, model or policy", "%q can't be deleted", args[0])
 			}
-			client, err := a.api()
+			client, err := a.client()
 			if err != nil {
 				return err
 			}
@@ -205,7 +133,24 @@ func (a *app) delete() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.printf("%s %s %s\n", x.Kind, x.Name, x.Action)
+			fmt.Fprintln(a.Out, x.Kind, x.Name, x.Action)
 			return nil
 		}}
+}
+
+// declarable is the word that paths have for a kind of resource.
+func declarable(word string) (path string, ok bool) {
+	path, ok = map[string]string{"dataset": "datasets", "datasets": "datasets", "model": "models", "models": "models",
+		"policy": "policies", "policies": "policies", "retrainingpolicy": "policies", "retrainingpolicies": "policies"}[strings.ToLower(word)]
+	return path, ok
+}
+
+// declaration is a stored resource as YAML that can be edited and applied.
+func declaration(document json.RawMessage) (string, error) {
+	r, err := resource.FromJSON(document)
+	if err != nil {
+		return "", fmt.Errorf("read a stored declaration: %w", err)
+	}
+	b, err := resource.ToYAML(r)
+	return string(b), err
 }

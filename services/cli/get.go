@@ -1,181 +1,231 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
-	"text/tabwriter"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/api/call"
+	"github.com/tidemill/tidemill/services/cli/render"
 )
 
-func (a *app) get() *cobra.Command {
-	var model, dataset string
-	var declared bool
-	c := &cobra.Command{Use: "get KIND [NAME]", Short: "Show datasets, models, policies, cycles, versions, segments, alerts or the status", Args: args("KIND", "[NAME]"),
-		Example: "  tidemill get models\n  tidemill get model flight-delay -o yaml\n  tidemill get model flight-delay --declared -o yaml\n  tidemill get cycles --model flight-delay\n  tidemill get segments --dataset flights\n  tidemill get alerts",
+// getting is one get command that runs.
+type getting struct {
+	*app
+	client         *call.Client
+	format         string
+	model, dataset string
+	limit          int
+	open           bool
+	declared       bool
+}
+
+// kind is one kind of things that can be got. get answers for all (name is "") or for one.
+type kind struct {
+	plural, singular string
+	get              func(g *getting, ctx context.Context, name string) error
+}
+
+func kinds() []kind {
+	return []kind{
+		{"datasets", "dataset", (*getting).datasets},
+		{"models", "model", (*getting).models},
+		{"policies", "policy", (*getting).policies},
+		{"cycles", "cycle", (*getting).cycles},
+		{"versions", "version", (*getting).versions},
+		{"segments", "segment", (*getting).segments},
+		{"alerts", "alert", (*getting).alerts},
+		{"batches", "batch", (*getting).batches},
+		{"trials", "trial", (*getting).trials},
+		{"status", "status", (*getting).status},
 	}
-	format := output(c)
-	c.Flags().StringVar(&model, "model", "", "of cycles and versions")
-	c.Flags().StringVar(&dataset, "dataset", "", "of segments")
-	c.Flags().BoolVar(&declared, "declared", false, "the declaration, not how it stands")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := checkOutput(*format); err != nil {
-			return err
+}
+
+func kindNames() (plural, singular []string) {
+	for _, k := range kinds() {
+		plural, singular = append(plural, k.plural), append(singular, k.singular)
+	}
+	return plural, singular
+}
+
+func (a *app) get() *cobra.Command {
+	g := getting{app: a}
+	plural, singular := kindNames()
+	c := &cobra.Command{Use: "get KIND [NAME]", Short: "Show what there is: " + strings.Join(plural, ", "), Args: needs("KIND", "[NAME]"),
+		Long: "Show what there is, or one of it.\n\n" +
+			"Kinds: " + strings.Join(plural, ", ") + ".\n" +
+			"A version is named MODEL@VERSION, a segment DATASET@ORDINAL; trials are those of a cycle.",
+		Example: "  tidemill get models\n  tidemill get model flight-delay -o yaml\n  tidemill get cycles --model flight-delay --limit 5\n" +
+			"  tidemill get cycle flight-delay-3\n  tidemill get trials flight-delay-3\n  tidemill get version flight-delay@2\n" +
+			"  tidemill get dataset flights --declared > flights.yaml\n  tidemill get alerts --open -o json",
+		ValidArgsFunction: a.completeKindThenName(plural),
+	}
+	f := format(c)
+	flags := c.Flags()
+	flags.StringVar(&g.model, "model", "", "only of this model")
+	flags.StringVar(&g.dataset, "dataset", "", "only of this dataset")
+	flags.IntVar(&g.limit, "limit", 20, "the newest so many cycles or segments")
+	flags.BoolVar(&g.open, "open", false, "only alerts that are open")
+	flags.BoolVar(&g.declared, "declared", false, "the declaration of a dataset, model or policy, as YAML to be edited and applied")
+	a.completeFlag(c, "model", a.modelNames)
+	a.completeFlag(c, "dataset", a.datasetNames)
+	c.RunE = func(c *cobra.Command, args []string) (err error) {
+		word := strings.ToLower(args[0])
+		i := slices.IndexFunc(kinds(), func(k kind) bool { return k.plural == word || k.singular == word })
+		if i < 0 {
+			hint := resource.Suggest(word, append(plural, singular...))
+			return wrongly(cmp.Or(hint, "kinds: "+strings.Join(plural, ", ")), "there is no kind %q", args[0])
 		}
-		client, err := a.api()
-		if err != nil {
+		if g.limit < 1 {
+			return wrongly("", "--limit must be at least 1")
+		}
+		g.format = *f
+		if g.client, err = a.client(); err != nil {
 			return err
 		}
 		name := ""
 		if len(args) > 1 {
 			name = args[1]
 		}
-		g := getter{app: a, ctx: c.Context(), client: client, format: *format}
-		kind := strings.ToLower(args[0])
-		if declared && kinds[kind] != "" {
-			return g.declared(kinds[kind], name)
+		if g.declared {
+			return g.declaration(c.Context(), word, name)
 		}
-		return g.get(kind, name, model, dataset)
+		return kinds()[i].get(&g, c.Context(), name)
 	}
 	return c
 }
 
-type getter struct {
-	app    *app
-	ctx    context.Context
-	client *call.Client
-	format string
-}
-
-func (g getter) get(kind, name, model, dataset string) error {
-	switch kind {
-	case "dataset", "datasets":
-		return list(g, "/api/v1/datasets", name, []string{"NAME", "ACCEPTED", "QUARANTINED", "SEGMENTS", "WATERMARK", "WAITING"}, func(d api.Dataset) []string {
-			return []string{d.Name, count(d.Accepted), count(d.Quarantined), count(d.Segments), when(d.Watermark), count(d.Waiting)}
-		})
-	case "model", "models":
-		return list(g, "/api/v1/models", name, []string{"NAME", "DATASET", "CHAMPION", "METRICS", "CYCLE", "ALERTS", "PROMOTED", "REJECTED", "FAILED"}, modelRow)
-	case "policy", "policies", "retrainingpolicy":
-		return g.declared("policies", name)
-	case "cycle", "cycles":
-		if model == "" {
-			return wrongly("get cycles needs --model")
-		}
-		return list(g, "/api/v1/models/"+url.PathEscape(model)+"/cycles", name, []string{"CYCLE", "EVENT TIME", "STATE", "CAUSES", "VERSION", "REASON"}, cycleRow)
-	case "version", "versions":
-		if model == "" {
-			return wrongly("get versions needs --model")
-		}
-		return list(g, "/api/v1/models/"+url.PathEscape(model)+"/versions", name, []string{"VERSION", "STATE", "CYCLE", "CANDIDATE", "TRAINED THROUGH", "METRICS"}, func(v api.Version) []string {
-			return []string{v.Version.Version, v.State, v.Cycle, v.Candidate, when(v.TrainedThrough), figures(v.Metrics, "")}
-		})
-	case "segment", "segments":
-		if dataset == "" {
-			return wrongly("get segments needs --dataset")
-		}
-		return list(g, "/api/v1/datasets/"+url.PathEscape(dataset)+"/segments", "", []string{"ORDINAL", "STATE", "ROWS", "FROM", "TO", "SHA256"}, func(s api.Segment) []string {
-			return []string{count(s.Ordinal), s.State, count(s.Rows), when(s.MinTime), when(s.MaxTime), clip(s.Parquet.SHA256, 12)}
-		})
-	case "alert", "alerts":
-		return list(g, "/api/v1/alerts", "", []string{"KIND", "ABOUT", "OPEN", "EVENT TIME", "MESSAGE"}, func(x api.Alert) []string {
-			about := x.Model
-			if about == "" {
-				about = x.Dataset
-			}
-			return []string{x.Kind, about, fmt.Sprint(x.Open), when(x.At), x.Message}
-		})
-	case "status":
-		return g.status()
+// list writes a list.
+func list[T any](g *getting, items []T, head []string, row func(T) []string) error {
+	if items == nil {
+		items = []T{}
 	}
-	return wrongly("unknown kind %q: use datasets, models, policies, cycles, versions, segments, alerts or status", kind)
-}
-
-func modelRow(m api.Model) []string {
-	champion, metrics, cycle := "", "", ""
-	if m.Champion != nil {
-		champion, metrics = m.Champion.Version.Version, figures(m.Champion.Metrics, m.Primary)
-	}
-	if m.Cycle != nil {
-		cycle = m.Cycle.Cycle + " " + m.Cycle.State
-	}
-	return []string{m.Name, m.Dataset, champion, metrics, cycle, count(len(m.OpenAlerts)), count(m.Cycles["promoted"]), count(m.Cycles["rejected"]), count(m.Cycles["failed"])}
-}
-
-func cycleRow(c api.Cycle) []string {
-	causes := make([]string, len(c.Causes))
-	for i, x := range c.Causes {
-		causes[i] = x.Trigger
-	}
-	state := c.State
-	if c.Outcome != "" {
-		state = c.Outcome
-	}
-	return []string{c.Cycle, when(c.EventTime), state, strings.Join(causes, ", "), c.Version, c.Reason}
-}
-
-func clip(s string, n int) string { return s[:min(n, len(s))] }
-
-// list shows a list, or one of its members by name.
-func list[T any](g getter, path, name string, head []string, cells func(T) []string) error {
-	if name != "" {
-		x, err := call.Get[T](g.ctx, g.client, path+"/"+url.PathEscape(name), nil)
-		if err != nil {
-			return err
-		}
-		return g.app.show(g.format, x, func(w *tabwriter.Writer) { row(w, head...); row(w, cells(x)...) })
-	}
-	x, err := call.Get[api.List[T]](g.ctx, g.client, path, nil)
-	if err != nil {
-		return err
-	}
-	if x.Items == nil {
-		x.Items = []T{}
-	}
-	return g.app.show(g.format, x, func(w *tabwriter.Writer) {
-		row(w, head...)
-		for _, item := range x.Items {
-			row(w, cells(item)...)
+	return g.show(g.format, api.List[T]{Items: items}, func(t *render.Grid) {
+		t.Head(head...)
+		for _, x := range items {
+			t.Row(row(x)...)
 		}
 	})
 }
 
-// declared shows resources as they were declared.
-func (g getter) declared(kind, name string) error {
-	if name == "" {
-		return list(g, "/api/v1/resources/"+kind, "", []string{"KIND", "NAME", "REVISION", "APPLIED"}, func(r api.Resource) []string {
-			return []string{r.Kind, r.Name, count(r.Revision), when(r.At)}
-		})
+// gather asks for a list of every name, or of one.
+func gather[T any](ctx context.Context, g *getting, names []string, path func(name string) string) ([]T, error) {
+	var out []T
+	for _, name := range names {
+		part, err := call.Get[api.List[T]](ctx, g.client, path(url.PathEscape(name)), url.Values{"limit": {fmt.Sprint(g.limit)}})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, part.Items...)
 	}
-	r, err := call.Get[api.Resource](g.ctx, g.client, "/api/v1/resources/"+kind+"/"+url.PathEscape(name), nil)
+	return out, nil
+}
+
+// modelList is the model that was asked for, or all.
+func (g *getting) modelList(ctx context.Context) ([]string, error) {
+	if g.model != "" {
+		return []string{g.model}, nil
+	}
+	all, err := call.Get[api.List[api.Model]](ctx, g.client, "/api/v1/models", nil)
+	var out []string
+	for _, m := range all.Items {
+		out = append(out, m.Name)
+	}
+	return out, err
+}
+
+// datasetList is the dataset that was asked for, or all.
+func (g *getting) datasetList(ctx context.Context) ([]string, error) {
+	if g.dataset != "" {
+		return []string{g.dataset}, nil
+	}
+	all, err := call.Get[api.List[api.Dataset]](ctx, g.client, "/api/v1/datasets", nil)
+	var out []string
+	for _, d := range all.Items {
+		out = append(out, d.Name)
+	}
+	return out, err
+}
+
+// declaration writes what was declared.
+func (g *getting) declaration(ctx context.Context, word, name string) error {
+	path, ok := declarable(word)
+	if !ok || name == "" {
+		return wrongly("tidemill get dataset NAME --declared", "--declared is for one dataset, model or policy")
+	}
+	r, err := call.Get[api.Resource](ctx, g.client, "/api/v1/resources/"+path+"/"+url.PathEscape(name), nil)
 	if err != nil {
 		return err
 	}
-	if g.format == "json" {
-		return g.app.show("json", r.Document, func(*tabwriter.Writer) {})
-	}
-	y, err := yaml.JSONToYAML(r.Document)
+	text, err := declaration(r.Document)
 	if err != nil {
 		return err
 	}
-	g.app.printf("%s", y)
+	if render.Format(g.format) == render.JSON {
+		return g.show(g.format, r.Document, nil)
+	}
+	fmt.Fprint(g.Out, text)
 	return nil
 }
 
-func (g getter) status() error {
-	s, err := call.Get[api.Status](g.ctx, g.client, "/api/v1/status", nil)
+// pair splits MODEL@VERSION or DATASET@ORDINAL; the first part may come by a flag instead.
+func pair(name, flag, value, example string) (first, second string, err error) {
+	if before, after, ok := strings.Cut(name, "@"); ok && before != "" && after != "" {
+		return before, plain(after), nil
+	}
+	if value == "" || strings.Contains(name, "@") {
+		return "", "", wrongly("write "+example+", or give --"+flag, "%q does not say of which %s it is", name, flag)
+	}
+	return value, plain(name), nil
+}
+
+// plain is a version as the platform writes it: people write v3 too.
+func plain(version string) string { return strings.TrimPrefix(version, "v") }
+
+// modelOf is the model of a cycle, whose name is "<model>-<number>".
+func modelOf(cycle string) (string, error) {
+	i := strings.LastIndexByte(cycle, '-')
+	if i <= 0 || strings.Trim(cycle[i+1:], "0123456789") != "" || i == len(cycle)-1 {
+		return "", wrongly("cycles are named MODEL-NUMBER, for example flight-delay-3", "%q is not a cycle", cycle)
+	}
+	return cycle[:i], nil
+}
+
+func (g *getting) status(ctx context.Context, name string) error {
+	if name != "" {
+		return wrongly("tidemill get status", "the status has no %q", name)
+	}
+	s, err := call.Get[api.Status](ctx, g.client, "/api/v1/status", nil)
 	if err != nil {
 		return err
 	}
-	return g.app.show(g.format, s, func(w *tabwriter.Writer) {
-		row(w, "VERSION", s.Version)
-		row(w, "STARTED", when(s.Started))
-		row(w, "TARGETS", strings.Join(s.Targets, ", "))
-		row(w, "NATS", s.NATS)
+	return g.show(g.format, s, func(t *render.Grid) {
+		t.Field("version", s.Version)
+		t.Field("started", render.Time(s.Started))
+		t.Field("targets", strings.Join(s.Targets, ", "))
+		t.Field("NATS", s.NATS)
+		for _, d := range sorted(s.Rates.Datasets) {
+			r := s.Rates.Datasets[d]
+			t.Field("rows/s "+d, fmt.Sprintf("accepted %s, quarantined %s", render.Figure(r.Accepted), render.Figure(r.Quarantined)))
+		}
+		for _, l := range sorted(s.Leases) {
+			t.Field("lease "+l, s.Leases[l])
+		}
 	})
+}
+
+func sorted[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
 }

@@ -4,170 +4,227 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/api/call"
 )
 
-// subscription is what subscribe was asked for.
 type subscription struct {
-	types                []string
-	model, durable, exec string
-	since                uint64
+	*app
+	client        *call.Client
+	types         []string
+	name, durable string
+	since         int64
+	command       string
 }
 
 func (a *app) subscribe() *cobra.Command {
-	var s subscription
-	c := &cobra.Command{Use: "subscribe TYPE …", Short: "Print facts as JSON lines, or run a command for each",
-		Example: "  tidemill subscribe model.ready\n  tidemill subscribe model.ready --model flight-delay --durable hook --exec ./deploy.sh",
-		RunE: func(c *cobra.Command, types []string) error {
-			for _, t := range types {
-				if _, ok := events.TypeFromShort(t); !ok {
-					return wrongly("unknown fact type %q; for example model.ready, cycle.ended, alert.raised: all are %s", t, allTypes())
-				}
-			}
-			s.types = types
-			if len(types) == 0 {
-				s.types = []string{events.ModelReadyType.Short()}
-			}
-			client, err := a.api()
-			if err != nil {
-				return err
-			}
-			if s.durable != "" {
-				return a.durable(c.Context(), client, s)
-			}
-			return a.follow(c.Context(), client, s)
-		}}
+	s := subscription{app: a}
+	c := &cobra.Command{Use: "subscribe TYPE…", Short: "Follow facts such as model.ready, and run a command for each",
+		Long: "Write one line of JSON, a CloudEvent, for each fact of the given types, as it happens. With --durable the platform remembers\n" +
+			"under that name how far you are: nothing is missed while the command does not run. With --exec a command runs for each\n" +
+			"fact, with its JSON on standard input and TIDEMILL_FACT_TYPE, TIDEMILL_MODEL and TIDEMILL_VERSION in its environment; the\n" +
+			"fact is done when the command exits with 0, and tried again, ever more slowly, when it does not.\n\n" +
+			"Types: " + wrap(factTypes(), 118, "       ") + ".",
+		Example: "  tidemill subscribe model.ready\n" +
+			"  tidemill subscribe model.ready --model flight-delay --durable deploy-hook --exec './deploy.sh'\n" +
+			"  tidemill subscribe alert.raised alert.resolved\n  tidemill subscribe cycle.ended --since 1",
+		ValidArgsFunction: fixed(factTypes()...),
+		Args:              checkTypes,
+	}
 	f := c.Flags()
-	f.StringVar(&s.model, "model", "", "only facts about this model (or dataset, of segment facts)")
-	f.StringVar(&s.durable, "durable", "", "remember under this name what was handled, across restarts")
-	f.Uint64Var(&s.since, "since", 0, "first sequence to see (default: only new facts)")
-	f.StringVar(&s.exec, "exec", "", "shell command to run for each fact, which it gets on standard input; the fact is done when it exits 0")
+	f.StringVar(&s.name, "model", "", "only facts about this model and its dataset")
+	f.StringVar(&s.durable, "durable", "", "name under which the platform remembers how far you are")
+	f.Int64Var(&s.since, "since", 0, "begin with this sequence: 1 is the first fact, -5 the fifth before the newest (default: what is new)")
+	f.StringVar(&s.command, "exec", "", "command to run for each fact, by sh -c")
+	a.completeFlag(c, "model", a.modelNames)
+	c.RunE = func(c *cobra.Command, args []string) (err error) {
+		s.types = args
+		if s.durable != "" && events.ValidName(s.durable) != nil {
+			return wrongly("use 1 to 63 lower-case letters, digits or hyphens", "%q is no name for --durable", s.durable)
+		}
+		if s.client, err = a.client(); err != nil {
+			return err
+		}
+		if s.durable != "" {
+			return s.followDurable(c.Context())
+		}
+		return s.followLive(c.Context())
+	}
 	return c
 }
 
-func allTypes() string {
-	var out []string
-	for _, t := range events.Types() {
-		out = append(out, t.Short())
+// wrap breaks a list into lines.
+func wrap(words []string, width int, indent string) string {
+	var b strings.Builder
+	column := len(indent)
+	for i, w := range words {
+		if i > 0 {
+			b.WriteString(",")
+			if column += len(w) + 2; column > width {
+				b.WriteString("\n" + indent)
+				column = len(indent) + len(w)
+			} else {
+				b.WriteString(" ")
+			}
+		} else {
+			column += len(w)
+		}
+		b.WriteString(w)
 	}
-	return strings.Join(out, ", ")
+	return b.String()
 }
 
-func (s subscription) query() url.Values {
-	q := url.Values{"types": {strings.Join(s.types, ",")}}
-	if s.model != "" {
-		q.Set("model", s.model)
+func checkTypes(c *cobra.Command, got []string) error {
+	if len(got) == 0 {
+		return wrongly("for example: tidemill subscribe model.ready", "%s needs the type of a fact", c.CommandPath())
 	}
-	if s.since > 0 {
-		q.Set("since", fmt.Sprint(s.since))
+	for _, t := range got {
+		if _, ok := events.TypeFromShort(t); !ok {
+			hint := resource.Suggest(t, factTypes())
+			if hint == "" {
+				hint = "types: " + strings.Join(factTypes(), ", ")
+			}
+			return wrongly(hint, "there is no fact type %q", t)
+		}
+		if t == events.PolicyEvaluatedType.Short() || t == events.TrialProgressedType.Short() {
+			return wrongly("'tidemill watch' and 'tidemill why-not' show it", "%s is not in the ledger, it can't be subscribed to", t)
+		}
+	}
+	return nil
+}
+
+func (s *subscription) query() url.Values {
+	q := url.Values{"types": {strings.Join(s.types, ",")}}
+	if s.name != "" {
+		q.Set("model", s.name)
+	}
+	if s.since != 0 {
+		q.Set("since", strconv.FormatInt(s.since, 10))
 	}
 	return q
 }
 
-// follow prints what comes; after a break it goes on behind the last fact.
-func (a *app) follow(ctx context.Context, client *call.Client, s subscription) error {
-	for {
-		q := s.query()
-		q.Set("follow", "true")
-		err := client.Stream(ctx, q, func(e call.Event) error {
-			if e.Name != "fact" {
-				return nil
-			}
-			var fact api.FactEvent
-			if err := json.Unmarshal(e.Data, &fact); err != nil {
-				return fmt.Errorf("read fact: %w", err)
-			}
-			if err := a.handle(ctx, s, fact); err != nil {
-				return err
-			}
-			s.since = fact.Seq + 1
-			return nil
-		})
-		if err != nil || ctx.Err() != nil {
-			return err
-		}
-		if err := pause(ctx, time.Second); err != nil {
-			return nil
-		}
-	}
-}
-
-// durable pulls one fact at a time, and acknowledges it when it is handled.
-func (a *app) durable(ctx context.Context, client *call.Client, s subscription) error {
-	path := "/api/v1/subscriptions/" + url.PathEscape(s.durable)
+// followLive follows server-sent events.
+func (s *subscription) followLive(ctx context.Context) error {
 	q := s.query()
-	q.Set("wait", "20s")
-	for failures := 0; ; {
-		resp, err := client.Do(ctx, http.MethodGet, path+"/next", q, nil, "application/json")
-		if ctx.Err() != nil {
+	q.Set("follow", "true")
+	return s.live(ctx, s.client, q, func(e call.Event) error {
+		if e.Name != "fact" {
 			return nil
 		}
-		if err != nil {
-			return err
+		var fact api.FactEvent
+		if err := json.Unmarshal(e.Data, &fact); err != nil {
+			return fmt.Errorf("read fact %s: %w", e.ID, err)
 		}
-		var next api.FactEvent
-		none := resp.StatusCode == http.StatusNoContent
-		if !none {
-			err = json.NewDecoder(resp.Body).Decode(&next)
-		}
-		resp.Body.Close()
-		switch {
-		case none:
-			continue
-		case err != nil:
-			return fmt.Errorf("read fact: %w", err)
-		}
-		if err := a.handle(ctx, s, next); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			failures++
-			fmt.Fprintf(a.Err, "fact %d: %v; it comes again\n", next.Seq, err)
-			if err := pause(ctx, min(time.Minute, time.Second<<min(failures, 6))); err != nil {
-				return nil
-			}
-			continue
-		}
-		failures = 0
-		if _, err := call.Post[struct{}](context.WithoutCancel(ctx), client, path+"/ack", nil, api.Ack{Seq: next.Seq}); err != nil {
-			return err
-		}
-	}
+		return s.handle(ctx, fact)
+	})
 }
 
-// handle prints the fact, or runs the command.
-func (a *app) handle(ctx context.Context, s subscription, f api.FactEvent) error {
-	line, err := json.Marshal(f)
-	if err != nil {
-		return fmt.Errorf("write fact: %w", err)
-	}
-	line = append(line, '\n')
-	if s.exec == "" {
-		_, err := a.Out.Write(line)
-		return err
-	}
-	var p struct {
-		Model   string `json:"model"`
-		Version string `json:"version"`
-	}
-	_ = f.Decode(&p)
-	cmd := exec.CommandContext(ctx, "sh", "-c", s.exec)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(line), a.Out, a.Err
-	cmd.Env = append(os.Environ(), "TIDEMILL_FACT_TYPE="+f.Type.Short(), "TIDEMILL_MODEL="+p.Model, "TIDEMILL_VERSION="+p.Version)
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w", s.exec, err)
+// followDurable takes facts one at a time and acknowledges each when it was handled.
+func (s *subscription) followDurable(ctx context.Context) error {
+	q := s.query()
+	q.Set("wait", "30s")
+	path := "/api/v1/subscriptions/" + url.PathEscape(s.durable)
+	wait, connected, told := backoff{}, false, false
+	handled := uint64(0) // that is still to be acknowledged
+	for ctx.Err() == nil || handled != 0 {
+		err := s.step(ctx, path, q, &handled)
+		var refused *call.Error
+		var ours failure
+		switch {
+		case err == nil:
+			connected, told = true, false
+			wait.reset()
+			continue
+		case ctx.Err() != nil:
+			return nil
+		case !connected || errors.As(err, &ours) || errors.As(err, &refused) && refused.Status < http.StatusInternalServerError:
+			return err
+		}
+		if !told {
+			s.note("the connection is lost; trying again until it is back")
+			told = true
+		}
+		if wait.wait(ctx) != nil {
+			return nil
+		}
 	}
 	return nil
+}
+
+// step takes and handles one fact, or acknowledges the one that was handled.
+func (s *subscription) step(ctx context.Context, path string, q url.Values, handled *uint64) error {
+	if *handled != 0 {
+		// Though the command is about to end: what was done must not be done again.
+		_, err := call.Post[struct{}](context.WithoutCancel(ctx), s.client, path+"/ack", nil, api.Ack{Seq: *handled})
+		if err == nil {
+			*handled = 0
+		}
+		return err
+	}
+	fact, found, err := s.next(ctx, path+"/next", q)
+	if err != nil || !found {
+		return err
+	}
+	if err := s.handle(ctx, fact); err != nil {
+		return err
+	}
+	*handled = fact.Seq
+	return nil
+}
+
+// next waits for a fact; found is false when there was none for a while.
+func (s *subscription) next(ctx context.Context, path string, q url.Values) (fact api.FactEvent, found bool, err error) {
+	resp, err := s.client.Do(ctx, http.MethodGet, path, q, nil, "application/json")
+	if err != nil {
+		return fact, false, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNoContent {
+		return fact, false, nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&fact); err != nil {
+		return fact, false, fmt.Errorf("read the next fact: %w", err)
+	}
+	return fact, true, nil
+}
+
+// handle writes a fact, or runs the command for it until it succeeds. An error means that ctx ended first.
+func (s *subscription) handle(ctx context.Context, fact api.FactEvent) error {
+	line, err := json.Marshal(fact)
+	if err != nil {
+		return err
+	}
+	line = append(bytes.TrimSpace(line), '\n')
+	if s.command == "" {
+		if _, err := s.Out.Write(line); err != nil {
+			return failed("", "the fact can't be written: %s", err)
+		}
+		return nil
+	}
+	wait := backoff{}
+	for {
+		err := s.run(ctx, fact.Fact, line)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s.note("%s (sequence %d): %s; trying again", fact.Type.Short(), fact.Seq, err)
+		if err := wait.wait(ctx); err != nil {
+			return err
+		}
+	}
 }

@@ -1,70 +1,191 @@
 package cli
 
 import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/api/call"
+	"github.com/tidemill/tidemill/services/cli/render"
+)
+
+// Connection is where a process finds broker and storage, and how it logs.
+type Connection struct {
+	DataDir   string
+	NATSURL   string // "": an embedded server
+	NATSToken string
+	BlobURL   string // "": files in DataDir
+	Replicas  int
+	Pool      string
+	Slots     int
+	LogLevel  string // "": the caller's choice
+	LogFormat string // "": by whether a person looks
+}
+
+// UpOptions are the flags of up.
+type UpOptions struct {
+	Connection
+	HTTP, NATS string
+	Targets    []string
+	Demo       bool
+	Once       bool   // with Demo: to its end in a temporary data directory, and a summary as the last line of Out
+	Shuffle    uint64 // with Demo: the control
+	// Ready is to be called when everything runs; it tells the person at the terminal.
+	Ready func(Running)
+}
+
+// WorkerOptions are the flags of worker.
+type WorkerOptions struct{ Connection }
+
+// Running says where a process that is up can be found. Login is a link that opens the dashboard once.
+type Running struct{ DataDir, HTTP, NATS, Login string }
+
+const (
+	defaultHTTP = "127.0.0.1:8080"
+	defaultNATS = "127.0.0.1:4222"
+	anyPort     = "127.0.0.1:0"
 )
 
 func (a *app) up() *cobra.Command {
 	o := UpOptions{}
 	c := &cobra.Command{
-		Use: "up", Short: "Run all of Tidemill, or some targets, in this process", Args: args(),
-		Example: "  tidemill up\n  tidemill up --demo\n  tidemill up --target ingestion,validation --nats-url nats://nats:4222 --blob-url s3://bucket",
+		Use: "up", Short: "Run Tidemill in this process: everything, or some targets", Args: needs(),
+		Long: "Run Tidemill in this process. By default all targets run, with an embedded NATS server and files in the data directory;\n" +
+			"with --nats-url and --blob-url some targets run here and others elsewhere.\n\nTargets: all, " + strings.Join(a.Targets, ", "),
+		Example: "  tidemill up\n" +
+			"  tidemill up --data-dir /var/lib/tidemill --http 0.0.0.0:8080\n" +
+			"  tidemill up --demo                    play half a year of flights through it\n" +
+			"  tidemill up --target ingestion,validation --nats-url nats://nats:4222 --blob-url s3://bucket",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if (o.Once || o.Shuffle != 0) && !o.Demo {
-				return wrongly("--once goes with --demo")
+			if err := a.checkUp(c, &o); err != nil {
+				return err
 			}
+			o.Ready = func(r Running) { a.announce(r) }
 			return a.Up(c.Context(), o)
 		},
 	}
+	connect(c, &o.Connection)
 	f := c.Flags()
-	common(c, &o)
-	f.StringVar(&o.HTTP, "http", "127.0.0.1:8080", "address of the API, the dashboard and inference")
-	f.StringVar(&o.NATS, "nats", "127.0.0.1:4222", "address of the embedded NATS server")
-	f.StringSliceVar(&o.Targets, "target", []string{"all"}, "targets to run")
+	f.StringVar(&o.HTTP, "http", defaultHTTP, "address of the API, the dashboard and inference; port 0 takes a free one")
+	f.StringVar(&o.NATS, "nats", defaultNATS, "address of the embedded NATS server; port 0 takes a free one")
+	f.StringSliceVar(&o.Targets, "target", []string{"all"}, "targets to run, separated by commas")
 	f.BoolVar(&o.Demo, "demo", false, "play half a year of real flights through it")
-	f.BoolVar(&o.Once, "once", false, "with --demo: in a temporary folder; print a JSON summary and end")
-	f.Uint64Var(&o.Shuffle, "shuffle", 0, "with --demo: shuffle the flights by this seed, as a control")
-	_ = f.MarkHidden("shuffle")
+	f.BoolVar(&o.Once, "once", false, "with --demo: in a temporary data directory, to the end; the last line is a summary as JSON")
+	f.Uint64Var(&o.Shuffle, "shuffle", 0, "with --demo: shuffle everything but the dates by this seed, as a control")
+	_ = f.MarkHidden("shuffle") // fails for a flag that isn't there
+	_ = c.RegisterFlagCompletionFunc("target", fixed(append([]string{"all"}, a.Targets...)...))
 	return c
 }
 
+func (a *app) checkUp(c *cobra.Command, o *UpOptions) error {
+	if (o.Once || o.Shuffle != 0) && !o.Demo {
+		return wrongly("tidemill up --demo --once", "--once goes with --demo")
+	}
+	for _, t := range o.Targets {
+		if t == "all" || slices.Contains(a.Targets, t) {
+			continue
+		}
+		hint := resource.Suggest(t, a.Targets)
+		if hint == "" {
+			hint = "targets: all, " + strings.Join(a.Targets, ", ")
+		}
+		return wrongly(hint, "unknown target %q", t)
+	}
+	changed := c.Flags().Changed
+	if o.Once {
+		if changed("data-dir") {
+			return wrongly("leave out one of them", "--once runs in a temporary data directory, it takes no --data-dir")
+		}
+		// It must not get in the way of a Tidemill that runs here already.
+		if !changed("http") {
+			o.HTTP = anyPort
+		}
+		if !changed("nats") {
+			o.NATS = anyPort
+		}
+	}
+	return nil
+}
+
 func (a *app) worker() *cobra.Command {
-	o := UpOptions{Targets: []string{"worker"}, NATS: "127.0.0.1:0", HTTP: "127.0.0.1:0"}
+	o := WorkerOptions{}
 	c := &cobra.Command{
-		Use: "worker", Short: "Run training workers", Args: args(),
-		Example: "  tidemill worker --pool gpu --slots 1 --nats-url nats://nats:4222 --blob-url s3://bucket",
+		Use: "worker", Short: "Run training workers for a Tidemill that runs elsewhere", Args: needs(),
+		Example: "  tidemill worker --pool gpu --slots 2 --nats-url nats://nats:4222 --nats-token $TOKEN --blob-url s3://bucket",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if o.NATSURL == "" {
-				return wrongly("a worker needs the platform's NATS server: give --nats-url (and --nats-token), and the --blob-url that the platform uses")
+			for _, name := range []string{"nats-url", "blob-url"} {
+				if !c.Flags().Changed(name) {
+					return wrongly("give those that the platform uses: --nats-url, --nats-token and --blob-url", "a worker needs --%s", name)
+				}
 			}
 			return a.Worker(c.Context(), o)
 		},
 	}
-	common(c, &o)
+	connect(c, &o.Connection)
 	return c
 }
 
-func common(c *cobra.Command, o *UpOptions) {
+func connect(c *cobra.Command, o *Connection) {
 	f := c.Flags()
 	f.StringVar(&o.DataDir, "data-dir", ".tidemill", "where this process keeps its data")
-	f.StringVar(&o.NATSURL, "nats-url", "", "external NATS server or cluster")
-	f.StringVar(&o.NATSToken, "nats-token", "", "token of the external NATS server (default: TIDEMILL_NATS_TOKEN)")
-	f.StringVar(&o.BlobURL, "blob-url", "", "object storage: file:///dir or s3://bucket (default: files in the data directory)")
-	f.IntVar(&o.Replicas, "replicas", 1, "replicas of streams and documents, on a NATS cluster")
-	f.StringVar(&o.Pool, "pool", "default", "pool of the worker")
+	f.StringVar(&o.NATSURL, "nats-url", "", "NATS server or cluster to use, for example nats://nats:4222")
+	f.StringVar(&o.NATSToken, "nats-token", "", "token of the NATS server")
+	f.StringVar(&o.BlobURL, "blob-url", "", "object storage: file:///folder or s3://bucket (default: files in the data directory)")
+	f.IntVar(&o.Replicas, "replicas", 1, "replicas of streams and documents on a NATS cluster")
+	f.StringVar(&o.Pool, "pool", "default", "pool whose trials the worker takes")
 	f.IntVar(&o.Slots, "slots", 1, "trials that the worker runs at once")
-	f.StringVar(&o.LogLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&o.LogFormat, "log-format", "", "console or json (default: console on a terminal)")
+	f.StringVar(&o.LogLevel, "log-level", "", "debug, info, warn or error (default: warn on a terminal, else info)")
+	f.StringVar(&o.LogFormat, "log-format", "", "console or json (default: console on a terminal, else json)")
+	// These fail for flags that aren't there.
+	_ = c.RegisterFlagCompletionFunc("log-level", fixed("debug", "info", "warn", "error"))
+	_ = c.RegisterFlagCompletionFunc("log-format", fixed("console", "json"))
+	before := c.PreRunE
+	c.PreRunE = func(c *cobra.Command, args []string) error {
+		switch {
+		case o.LogLevel != "" && !slices.Contains([]string{"debug", "info", "warn", "error"}, o.LogLevel):
+			return wrongly("use debug, info, warn or error", "unknown --log-level %q", o.LogLevel)
+		case o.LogFormat != "" && o.LogFormat != "console" && o.LogFormat != "json":
+			return wrongly("use console or json", "unknown --log-format %q", o.LogFormat)
+		case o.Slots < 1:
+			return wrongly("", "--slots must be at least 1")
+		case before != nil:
+			return before(c, args)
+		}
+		return nil
+	}
+}
+
+// announce tells that everything runs, and how to get at it: on standard output for a person, beside the log elsewhere.
+func (a *app) announce(r Running) {
+	out := a.Out
+	if !a.IsTerminal(out) {
+		out = a.Err
+	}
+	style := a.style(out)
+	fmt.Fprintf(out, "\n  %s %s is ready\n\n", style.Bold("Tidemill"), a.Version)
+	for _, line := range [][2]string{{"data", r.DataDir}, {"API", r.HTTP}, {"NATS", r.NATS}, {"dashboard", r.Login}} {
+		if line[1] != "" {
+			fmt.Fprintf(out, "  %-10s %s\n", line[0], line[1])
+		}
+	}
+	hint := "Ctrl-C stops it."
+	if r.Login != "" {
+		hint = "The link opens the dashboard once; 'tidemill link' prints a new one. " + hint
+	}
+	fmt.Fprintf(out, "\n  %s\n\n", style.Dim(hint))
 }
 
 func (a *app) link() *cobra.Command {
 	return &cobra.Command{
-		Use: "link", Short: "Print a new one-time link to the dashboard", Args: args(),
+		Use: "link", Short: "Print a new one-time link to the dashboard", Args: needs(),
+		Example: "  tidemill link\n  xdg-open $(tidemill link)",
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := a.api()
+			client, err := a.client()
 			if err != nil {
 				return err
 			}
@@ -72,8 +193,27 @@ func (a *app) link() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.printf("%s/login?code=%s\n", client.Base(), link.Code)
+			url := link.URL
+			if link.Code != "" {
+				// The address that works from here is the one that was just used.
+				url = client.Base() + "/login?code=" + link.Code
+			}
+			fmt.Fprintln(a.Out, url)
 			return nil
 		},
 	}
+}
+
+func (a *app) version() *cobra.Command {
+	c := &cobra.Command{Use: "version", Short: "Print the version of this program", Args: needs(), Example: "  tidemill version -o json"}
+	f := format(c)
+	c.RunE = func(*cobra.Command, []string) error {
+		v := struct {
+			Version  string `json:"version"`
+			Go       string `json:"go"`
+			Platform string `json:"platform"`
+		}{a.Version, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+		return a.show(*f, v, func(g *render.Grid) { g.Text("tidemill " + v.Version + " (" + v.Go + ", " + v.Platform + ")") })
+	}
+	return c
 }

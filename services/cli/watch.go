@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,140 +14,271 @@ import (
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/api/call"
+	"github.com/tidemill/tidemill/services/cli/render"
 )
 
+// recent is how many ended cycles of a model watch begins with.
+const recent = 3
+
+type watching struct {
+	*app
+	client *call.Client
+	model  string // "": all
+	screen *screen
+	style  render.Style
+
+	models []api.Model
+	rates  api.Rates
+	told   map[uint64]bool   // facts of cycles, by sequence
+	phases map[string]string // of trials, as they were told last
+	synced bool
+	drawn  time.Time
+}
+
 func (a *app) watch() *cobra.Command {
-	return &cobra.Command{Use: "watch [MODEL]", Short: "Watch cycles live, the last ones first", Args: args("[MODEL]"),
-		RunE: func(c *cobra.Command, args []string) error {
-			client, err := a.api()
-			if err != nil {
+	return &cobra.Command{Use: "watch [MODEL]", Short: "Watch cycles live: their steps, trials, alerts and champions", Args: needs("[MODEL]"),
+		Long: "Watch cycles live, beginning with the last few. On a terminal the lines at the end are kept up to date, with a progress bar for\n" +
+			"each trial that runs; elsewhere there is one line for each step. Ctrl-C ends it.",
+		Example:           "  tidemill watch\n  tidemill watch flight-delay",
+		ValidArgsFunction: a.completeOne(a.modelNames),
+		RunE: func(c *cobra.Command, args []string) (err error) {
+			w := &watching{app: a, screen: a.screen(), style: a.style(a.Out), told: map[uint64]bool{}, phases: map[string]string{}}
+			if len(args) > 0 {
+				w.model = args[0]
+			}
+			if w.client, err = a.client(); err != nil {
 				return err
 			}
-			model := ""
-			if len(args) == 1 {
-				model = args[0]
-				if _, err := call.Get[api.Model](c.Context(), client, modelPath(model), nil); err != nil {
-					return err
+			ctx := c.Context()
+			if err := w.begin(ctx); err != nil {
+				if ctx.Err() != nil {
+					return nil
 				}
+				return err
 			}
-			return a.watching(c.Context(), client, model)
+			return a.live(ctx, w.client, url.Values{"follow": {"true"}}, func(e call.Event) error { return w.event(ctx, e) })
 		}}
 }
 
-// watching prints a line per step of a cycle, and on a terminal the progress of trials in place.
-func (a *app) watching(ctx context.Context, client *call.Client, model string) error {
-	since := "-200"
-	for {
-		q := url.Values{"follow": {"true"}, "since": {since}}
-		if model != "" {
-			q.Set("model", model)
-		}
-		err := client.Stream(ctx, q, func(e call.Event) error {
-			if e.ID != "" && e.Name == "fact" {
-				since = e.ID
-			}
-			return a.watched(e)
-		})
-		if ctx.Err() != nil {
-			return nil
-		}
+// begin tells where things are.
+func (w *watching) begin(ctx context.Context) error {
+	if err := w.refresh(ctx); err != nil {
+		return err
+	}
+	if len(w.models) == 0 {
+		w.screen.log("no model is declared yet; see: tidemill init --help")
+	}
+	for _, m := range w.models {
+		cycles, err := w.cyclesOf(ctx, m.Name, recent+1)
 		if err != nil {
 			return err
 		}
-		if err := pause(ctx, time.Second); err != nil {
-			return nil
+		for _, c := range slices.Backward(cycles) {
+			if c.Outcome != "" {
+				w.screen.log(w.line(c.Ended, c.Cycle+" "+outcome(c.Outcome, w.style)+": "+c.Reason))
+				w.mark(c)
+			} else {
+				w.tell(c)
+			}
+		}
+	}
+	w.draw(true)
+	return nil
+}
+
+// refresh asks for the models anew.
+func (w *watching) refresh(ctx context.Context) error {
+	if w.model != "" {
+		m, err := call.Get[api.Model](ctx, w.client, "/api/v1/models/"+url.PathEscape(w.model), nil)
+		if err == nil {
+			w.models = []api.Model{m}
+		}
+		return err
+	}
+	all, err := call.Get[api.List[api.Model]](ctx, w.client, "/api/v1/models", nil)
+	if err == nil {
+		w.models = all.Items
+	}
+	return err
+}
+
+func (w *watching) cyclesOf(ctx context.Context, model string, limit int) ([]api.Cycle, error) {
+	all, err := call.Get[api.List[api.Cycle]](ctx, w.client, "/api/v1/models/"+url.PathEscape(model)+"/cycles", url.Values{"limit": {fmt.Sprint(limit)}})
+	return all.Items, err
+}
+
+// mark counts the steps of a cycle as told.
+func (w *watching) mark(c api.Cycle) {
+	for _, s := range c.Steps {
+		w.told[s.Seq] = true
+	}
+}
+
+// tell tells the steps of a cycle that were not told yet.
+func (w *watching) tell(c api.Cycle) {
+	for _, s := range c.Steps {
+		if !w.told[s.Seq] {
+			w.told[s.Seq] = true
+			w.screen.log(w.line(s.At, s.Text))
 		}
 	}
 }
 
-// dull are facts that would flood a person.
-var dull = map[string]bool{"segment.written": true, "segment.accepted": true, "segment.observed": true, "timer.fired": true}
+func (w *watching) line(at time.Time, text string) string {
+	return w.style.Dim(at.UTC().Format("15:04:05Z")) + "  " + text
+}
 
-func (a *app) watched(e call.Event) error {
+// event shows one event of the stream.
+func (w *watching) event(ctx context.Context, e call.Event) error {
+	if !w.synced {
+		// From here on nothing is missed; what happened between begin and now is told first.
+		w.synced = true
+		if err := w.catchUp(ctx); err != nil {
+			return err
+		}
+	}
 	switch e.Name {
 	case "fact":
 		var f api.FactEvent
 		if err := json.Unmarshal(e.Data, &f); err != nil {
-			return err
+			return fmt.Errorf("read fact %s: %w", e.ID, err)
 		}
-		if dull[f.Type.Short()] {
-			return nil
-		}
-		text := f.Text
-		if f.CycleID != "" && !strings.Contains(text, f.CycleID) {
-			text = f.CycleID + "  " + text
-		}
-		a.printf("%s  %-20s  %s\n", f.Time.UTC().Format("15:04:05"), f.Type.Short(), text)
+		return w.fact(ctx, f)
 	case "progress":
-		if !a.Terminal {
-			return nil
-		}
 		var p events.TrialProgressed
-		var f events.Fact
-		if json.Unmarshal(e.Data, &f) != nil || f.Decode(&p) != nil {
-			return nil
+		if err := json.Unmarshal(e.Data, &p); err != nil {
+			return fmt.Errorf("read progress: %w", err)
 		}
-		const width = 24
-		done := int(p.Fraction * width)
-		a.printf("\r%s  %-10s [%s%s] %3.0f %%  %.60s\033[K\r", p.Trial, p.Phase, strings.Repeat("=", done), strings.Repeat(" ", width-done), 100*p.Fraction, p.Message)
+		w.progress(p)
+	case "rates":
+		if err := json.Unmarshal(e.Data, &w.rates); err != nil {
+			return fmt.Errorf("read rates: %w", err)
+		}
+		w.draw(false)
 	}
 	return nil
 }
 
-func (a *app) why() *cobra.Command {
-	c := &cobra.Command{Use: "why MODEL[@VERSION]", Short: "Say why a version is live, back to the rows", Args: args("MODEL")}
-	format := output(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		model, version := splitVersion(args[0])
-		return a.reading(c, *format, func(g getter) error {
-			q := url.Values{}
-			if version != "" {
-				q.Set("version", version)
-			}
-			w, err := call.Get[api.Why](g.ctx, g.client, modelPath(model)+"/why", q)
-			if err != nil {
-				return err
-			}
-			return a.show(g.format, w, func(t *tabwriter.Writer) {
-				fmt.Fprintf(t, "%s\n\n", w.Text)
-				for _, s := range w.Chain {
-					row(t, fmt.Sprint(s.Seq), s.At.UTC().Format("2006-01-02 15:04:05"), s.Type, s.Text)
-				}
-				if len(w.Policy) > 0 {
-					fmt.Fprintf(t, "\nThe policy decided:\n")
-					tree(t, w.Policy, "  ")
-				}
-			})
-		})
+func (w *watching) catchUp(ctx context.Context) error {
+	if err := w.refresh(ctx); err != nil {
+		return err
 	}
-	return c
-}
-
-func (a *app) whyNot() *cobra.Command {
-	c := &cobra.Command{Use: "why-not MODEL", Short: "Say why no cycle runs now", Args: args("MODEL")}
-	format := output(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		return a.reading(c, *format, func(g getter) error {
-			w, err := call.Get[api.WhyNot](g.ctx, g.client, modelPath(args[0])+"/why-not", nil)
-			if err != nil {
-				return err
-			}
-			return a.show(g.format, w, func(t *tabwriter.Writer) {
-				fmt.Fprintln(t, w.Text)
-				tree(t, w.Reasons, "  ")
-			})
-		})
-	}
-	return c
-}
-
-func tree(w *tabwriter.Writer, reasons []events.Reason, indent string) {
-	for _, r := range reasons {
-		mark := "·"
-		if r.Holds {
-			mark = "✓"
+	for _, m := range w.models {
+		cycles, err := w.cyclesOf(ctx, m.Name, recent+1)
+		if err != nil {
+			return err
 		}
-		fmt.Fprintf(w, "%s%s %s: %s\n", indent, mark, r.Rule, r.Text)
-		tree(w, r.Children, indent+"  ")
+		for _, c := range slices.Backward(cycles) {
+			w.tell(c)
+		}
 	}
+	return nil
+}
+
+// watched are the facts that people watch: what concerns a model, not each segment.
+func watched(t events.Type) bool {
+	switch t.Noun() {
+	case "cycle", "trial", "candidate", "rollout", "rollback", "model", "alert", "retrain":
+		return true
+	}
+	return false
+}
+
+func (w *watching) fact(ctx context.Context, f api.FactEvent) error {
+	about := f.Subject == w.model || strings.HasPrefix(f.CycleID, w.model+"-")
+	if !watched(f.Type) || w.told[f.Seq] || w.model != "" && !about {
+		return nil
+	}
+	w.told[f.Seq] = true
+	text := f.Text
+	switch f.Type {
+	case events.CycleEndedType:
+		if p, err := events.PayloadOf[events.CycleEnded](f.Fact); err == nil {
+			text = p.Cycle + " " + outcome(p.Outcome, w.style) + ": " + p.Reason
+		}
+	case events.ModelReadyType:
+		text = w.style.Good(text)
+	case events.AlertRaisedType:
+		text = w.style.Warn(text)
+	}
+	w.screen.log(w.line(f.Time, text))
+	if err := w.refresh(ctx); err != nil {
+		return err
+	}
+	w.draw(true)
+	return nil
+}
+
+// progress notes how far a trial is; where nothing can be kept up to date, a new phase is a line.
+func (w *watching) progress(p events.TrialProgressed) {
+	if w.model != "" && p.Model != w.model {
+		return
+	}
+	if !w.screen.live && w.phases[p.Trial] != p.Phase {
+		w.phases[p.Trial] = p.Phase
+		w.screen.log(w.line(time.Now(), strings.TrimSpace(p.Trial+" is "+p.Phase+" "+p.Message)))
+	}
+	for i := range w.models {
+		c := w.models[i].Cycle
+		if c == nil || c.Cycle != p.Cycle {
+			continue
+		}
+		for j := range c.Trials {
+			if t := &c.Trials[j]; t.Trial == p.Trial {
+				t.State, t.Phase, t.Fraction, t.Message = "running", p.Phase, p.Fraction, p.Message
+			}
+		}
+	}
+	w.draw(false)
+}
+
+// draw keeps the end of the terminal up to date, at most ten times a second unless it is urgent.
+func (w *watching) draw(urgent bool) {
+	if now := time.Now(); urgent || now.Sub(w.drawn) > 100*time.Millisecond {
+		w.drawn = now
+		w.screen.draw(w.below())
+	}
+}
+
+func (w *watching) below() []string {
+	out := []string{""}
+	for _, m := range w.models {
+		text := m.Name
+		if champion := championOf(m); champion != "" {
+			text += "  champion " + champion
+		}
+		if primary := primaryOf(m); primary != "" {
+			text += "  " + primary
+		}
+		if m.Paused {
+			text += "  paused"
+		}
+		if n := len(m.OpenAlerts); n > 0 {
+			text += fmt.Sprintf("  open alerts %d", n)
+		}
+		if r, ok := w.rates.Datasets[m.Dataset]; ok {
+			text += fmt.Sprintf("  rows/s %.0f", r.Accepted)
+		}
+		out = append(out, text)
+		if m.Cycle != nil {
+			out = append(out, cycleLines(*m.Cycle)...)
+		}
+	}
+	return out
+}
+
+// cycleLines are a cycle in flight, with a bar for each trial.
+func cycleLines(c api.Cycle) []string {
+	out := []string{"  " + c.Cycle + " " + c.State + ": " + causes(c.CycleRequested.Causes)}
+	for _, t := range c.Trials {
+		note := t.Phase
+		if t.Message != "" {
+			note += ", " + t.Message
+		}
+		if t.State != "running" {
+			note = t.State
+		}
+		out = append(out, fmt.Sprintf("    %-16s %s %3.0f%%  %s", t.Candidate, render.Bar(t.Fraction, 24), 100*t.Fraction, note))
+	}
+	return out
 }

@@ -11,7 +11,8 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/tidemill/tidemill/services/command"
+	"github.com/tidemill/tidemill/services/cli"
+	"github.com/tidemill/tidemill/services/platform"
 )
 
 // version is set when the binary is built.
@@ -19,8 +20,23 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := command.Run(ctx, command.Config{Up: up, Worker: up, Version: version, In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
-		Terminal: term.IsTerminal(int(os.Stderr.Fd()))}, os.Args[1:])
+	// A second signal ends the process at once, as it would have ended without us.
+	context.AfterFunc(ctx, stop)
+	code := cli.New(cli.Config{Up: up, Worker: worker, Targets: platform.TargetNames(), Version: version,
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, IsTerminal: isTerminal, Width: width}).Run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func width() int {
+	w, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return 0
+	}
+	return w
 }
