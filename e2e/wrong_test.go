@@ -190,7 +190,7 @@ func TestWrongTrainersFailTheirCycle(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(m.Home, "trainer", "text.onnx"), []byte("this is no model"), 0o600))
 	cases := []struct{ name, candidate, says string }{
 		{"nan", `{name: c, trainer: process, source: ./trainer, command: [sh, -c, 'cp nan.onnx "$SM_MODEL_DIR/model.onnx"']}`, "scores NaN"},
-		{"no-onnx", `{name: c, trainer: process, source: ./trainer, command: [sh, -c, 'cp text.onnx "$SM_MODEL_DIR/model.onnx"']}`, "model.onnx"},
+		{"no-onnx", `{name: c, trainer: process, source: ./trainer, command: [sh, -c, 'cp text.onnx "$SM_MODEL_DIR/model.onnx"']}`, "not an ONNX model"},
 		{"nothing", `{name: c, trainer: process, source: ./trainer, command: [sh, -c, 'echo done']}`, "model.onnx"},
 		{"absent", `{name: c, trainer: process, source: ./trainer, command: [no-such-trainer]}`, `"no-such-trainer" is not installed`},
 		{"exit-three", `{name: c, trainer: process, source: ./trainer, command: [sh, -c, 'echo out of ideas; exit 3']}`, "exit code 3; its last line: out of ideas"},
