@@ -143,6 +143,7 @@ func (m *model) ended(f events.Fact, x events.CycleEnded) {
 		return
 	}
 	m.counts[x.Outcome]++
+	m.lastEnd = max(m.lastEnd, f.CausationSeq)
 	c.State, c.Outcome, c.Reason, c.Ended = stateEnded, x.Outcome, x.Reason, f.Time
 	if x.Version != "" {
 		c.Version = x.Version

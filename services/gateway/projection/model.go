@@ -32,6 +32,10 @@ type model struct {
 	requests     map[string]*events.PolicyEvaluated // by the cycle that they requested
 	decided      uint64
 	undecided    map[string]uint64 // by cycles that evaluations requested and the ledger has not told of yet
+
+	// Sequences in FACTS of what caused the newest end of a cycle, and of what the policy was last evaluated on. The decision that
+	// ends a cycle may begin the next.
+	lastEnd, evaluatedOn uint64
 }
 
 func newModel() *model {
@@ -67,8 +71,9 @@ func (m *model) observe(x events.SegmentObserved) {
 
 // evaluated notes a decision of the policy. What it decided on counts as decided when the ledger has told of the cycle that it
 // requested: until then the model would look idle.
-func (m *model) evaluated(x events.PolicyEvaluated) {
+func (m *model) evaluated(f events.Fact, x events.PolicyEvaluated) {
 	m.evaluation = &x
+	m.evaluatedOn = max(m.evaluatedOn, f.CausationSeq)
 	if x.Requested && x.Cycle != "" {
 		if !m.told(x.Cycle) {
 			m.undecided[x.Cycle] = x.Ordinal
@@ -80,6 +85,19 @@ func (m *model) evaluated(x events.PolicyEvaluated) {
 		}
 	}
 	m.decided = max(m.decided, x.Ordinal)
+}
+
+// settled is the ordinal up to which everything is decided. The end of a cycle opens the newest segment again until the decision
+// that ended it is told in full: it may have begun the next cycle.
+func (m *model) settled() uint64 {
+	open := m.evaluatedOn < m.lastEnd
+	for _, ordinal := range m.undecided {
+		open = open || ordinal == 0 // requested on something else than a segment
+	}
+	if open && m.decided > 0 {
+		return m.decided - 1
+	}
+	return m.decided
 }
 
 // told tells whether the ledger has told of a cycle, which is named "<model>-<number>". Old ones may be forgotten.
@@ -123,7 +141,7 @@ func (p *Projection) Evaluation(f events.Fact) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return with(f, func(f events.Fact, x events.PolicyEvaluated) { p.model(f.Subject).evaluated(x) })
+	return with(f, func(f events.Fact, x events.PolicyEvaluated) { p.model(f.Subject).evaluated(f, x) })
 }
 
 // Model is what is known of a model but for its declaration. dataset is the one that it learns from.
@@ -137,7 +155,7 @@ func (p *Projection) Model(name, dataset string) api.Model {
 	}
 	d := p.datasets[dataset]
 	out.Paused, out.Evaluation = m.paused, m.evaluation
-	out.Observed, out.Decided = d.passed(m.observed), d.passed(m.decided)
+	out.Observed, out.Decided = d.passed(m.observed), d.passed(m.settled())
 	out.Cycles = maps.Clone(m.counts)
 	if v := m.version(m.champion); v != nil {
 		out.Champion = v.shown()
