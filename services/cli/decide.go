@@ -43,7 +43,7 @@ func (a *app) retrain() *cobra.Command {
 			return err
 		}
 		r := retraining{app: a, client: client, path: "/api/v1/models/" + url.PathEscape(args[0]), screen: a.screen()}
-		before, err := call.Get[api.Model](c.Context(), client, r.path, nil)
+		before, err := r.settled(c.Context())
 		if err != nil {
 			return err
 		}
@@ -67,6 +67,30 @@ type retraining struct {
 	path   string // of the model
 	screen *screen
 	told   int // steps
+}
+
+// settling is how long retrain waits for rows that are on their way.
+const settling = 10 * time.Second
+
+// settled waits a little until what was published before is known to the policy: a wish right after a publish means those rows.
+func (r *retraining) settled(ctx context.Context) (api.Model, error) {
+	for deadline := time.Now().Add(settling); ; {
+		m, err := call.Get[api.Model](ctx, r.client, r.path, nil)
+		if err != nil {
+			return m, err
+		}
+		d, err := call.Get[api.Dataset](ctx, r.client, "/api/v1/datasets/"+url.PathEscape(m.Dataset), nil)
+		if err != nil {
+			return m, err
+		}
+		// Segments that were refused whole are never observed.
+		if m.Observed+d.SegmentsHeld >= d.Segments && m.Decided >= m.Observed || time.Now().After(deadline) {
+			return m, nil
+		}
+		if err := pause(ctx, lookEvery); err != nil {
+			return m, err
+		}
+	}
 }
 
 // steady is how often things must look the same before they are believed: a cycle that was requested becomes visible a moment
