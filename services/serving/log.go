@@ -1,167 +1,244 @@
 package serving
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tidemill/tidemill/core/model"
+	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/internal/host"
+	"github.com/tidemill/tidemill/services/serving/oip"
 )
 
-// Prediction is one line of a message on events.PredictionsSubject: a message is NDJSON with up to some hundred of them.
-type Prediction struct {
-	Time          time.Time      `json:"time"`
-	Model         string         `json:"model"`
-	Version       string         `json:"version"`
-	ID            string         `json:"id,omitempty"` // of the request
-	Features      map[string]any `json:"features"`     // what the model saw; null is left out
-	Probabilities []float32      `json:"probabilities,omitempty"`
-	Prediction    *float32       `json:"prediction,omitempty"`
-}
-
+// The log of predictions. A message on events.PredictionsSubject(model) has the content type events.ContentNDJSON and holds up
+// to linesPerMessage predictions of the model, one JSON object a line (in Go, Prediction):
+//
+//	{"time":"2026-01-02T03:04:05.678Z","model":"flight-delay","version":"3","id":"42","row":0,
+//	 "features":{"hour":"7","distance":300},"probabilities":[0.9,0.1]}
+//
+// Predictions are logged at most once, in about the order of the answers. When the log can't keep up, predictions are
+// answered, not logged, and counted as dropped.
 const (
-	logBuffer   = 4096 // requests that may wait
-	logBatch    = 256  // predictions per message
-	logEvery    = 100 * time.Millisecond
-	logMostRows = 64 // of one request; larger ones are files in disguise
+	linesPerMessage = 300
+	bytesPerMessage = 256 << 10
+	pendingRows     = 50_000 // more are dropped
+	wakeRows        = linesPerMessage
+	flushEvery      = 100 * time.Millisecond
+	flushAtStop     = 5 * time.Second
+	messagesInAir   = 256
 )
 
-// logged is a request on its way into the log. It owns its memory.
-type logged struct {
-	at      time.Time
-	version *version
-	id      string
-	batch   model.Batch
-	answers []float32
+// Prediction is a line of the log.
+type Prediction struct {
+	Time    time.Time `json:"time"`
+	Model   string    `json:"model"`
+	Version string    `json:"version"`
+	// ID is the request's id; Row is the row in a request of several.
+	ID  string `json:"id,omitempty"`
+	Row int    `json:"row,omitempty"`
+	// Features are what the model saw when the request held features; null is a missing number.
+	Features map[string]any `json:"features,omitempty"`
+	// Columns are the dataset's columns that the features are made of, when the request held columns; timestamps are RFC 3339.
+	Columns map[string]any `json:"columns,omitempty"`
+	// Probabilities are in the order of the manifest's classes; a regression has Prediction in their place.
+	Probabilities []float32 `json:"probabilities,omitempty"`
+	Prediction    *float32  `json:"prediction,omitempty"`
 }
 
-// predictionLog publishes predictions in the background; a request never waits for it.
+// predictionLog takes answered requests and publishes them in the background.
 type predictionLog struct {
-	host     *host.Host
+	js       jetstream.JetStream
 	fraction float64
 	dropped  prometheus.Counter
-	queue    chan logged
+	pool     *requestPool
+	wake     chan struct{}
+
+	mu      sync.Mutex
+	pending []*request
+	rows    int
+	woken   bool
 }
 
-func newPredictionLog(h *host.Host, fraction float64, dropped prometheus.Counter) *predictionLog {
+func newPredictionLog(h *host.Host, fraction float64, dropped prometheus.Counter, pool *requestPool) (*predictionLog, error) {
 	if fraction == 0 {
 		fraction = 1
 	}
-	return &predictionLog{host: h, fraction: fraction, dropped: dropped, queue: make(chan logged, logBuffer)}
+	l := &predictionLog{fraction: fraction, dropped: dropped, pool: pool, wake: make(chan struct{}, 1)}
+	var err error
+	// A context of its own: its acknowledgements are nobody else's.
+	l.js, err = jetstream.New(h.NC, jetstream.WithPublishAsyncMaxPending(messagesInAir),
+		jetstream.WithPublishAsyncErrHandler(func(_ jetstream.JetStream, m *nats.Msg, _ error) { l.drop(lines(m.Data)) }))
+	return l, err
 }
 
-// add takes a copy of a request's features and answers, or drops it when the log can't keep up.
-func (l *predictionLog) add(v *version, q *request, answers []float32) {
-	if l.fraction < 1 && rand.Float64() >= l.fraction {
+func lines(b []byte) int { return bytes.Count(b, []byte{'\n'}) }
+
+func (l *predictionLog) drop(n int) { l.dropped.Add(float64(n)) }
+
+// add takes an answered request; it is the log's from now on. It never waits for the broker.
+func (l *predictionLog) add(r *request) {
+	if r.batch.N == 0 || l.fraction < 0 {
+		l.pool.put(r)
 		return
 	}
-	n := min(q.rows, logMostRows)
-	if len(l.queue) == cap(l.queue) {
-		l.dropped.Add(float64(n))
+	l.mu.Lock()
+	if l.rows+r.batch.N > pendingRows {
+		l.mu.Unlock()
+		l.drop(r.batch.N)
+		l.pool.put(r)
 		return
 	}
-	x := logged{at: l.host.Clock(), version: v, id: string(q.wire.ID), batch: model.Batch{N: n, Columns: make([]model.Column, len(q.batch.Columns))},
-		answers: append([]float32(nil), answers[:len(answers)/q.rows*n]...)}
-	for i, c := range q.batch.Columns {
-		if c.Numeric != nil {
-			x.batch.Columns[i].Numeric = append([]float32(nil), c.Numeric[:n]...)
-		} else {
-			x.batch.Columns[i].Text = append([]string(nil), c.Text[:n]...)
-		}
-	}
-	select {
-	case l.queue <- x:
-	default:
-		l.dropped.Add(float64(n))
+	l.pending = append(l.pending, r)
+	l.rows += r.batch.N
+	wake := l.rows >= wakeRows && !l.woken
+	l.woken = l.woken || wake
+	l.mu.Unlock()
+	if wake {
+		l.wake <- struct{}{} // has room: only one is on its way
 	}
 }
 
 // run publishes until ctx ends, and then what is left.
 func (l *predictionLog) run(ctx context.Context) error {
-	pending := map[string][]byte{}
-	counts := map[string]int{}
-	flush := func() {
-		for name, lines := range pending {
-			if counts[name] > 0 {
-				l.publish(name, lines, counts[name])
-			}
-			delete(pending, name)
-			delete(counts, name)
-		}
-	}
-	tick := time.NewTicker(logEvery)
+	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
+	var spare []*request
 	for {
 		select {
-		case x := <-l.queue:
-			name := x.version.ref.Model
-			pending[name] = appendPredictions(pending[name], x)
-			if counts[name] += x.batch.N; counts[name] >= logBatch {
-				l.publish(name, pending[name], counts[name])
-				delete(pending, name)
-				delete(counts, name)
-			}
-		case <-tick.C:
-			flush()
 		case <-ctx.Done():
-			for len(l.queue) > 0 {
-				x := <-l.queue
-				name := x.version.ref.Model
-				pending[name] = appendPredictions(pending[name], x)
-				counts[name] += x.batch.N
-			}
-			flush()
-			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			defer cancel()
+			l.flush(spare)
 			select {
-			case <-l.host.JS.PublishAsyncComplete():
-			case <-stop.Done():
+			case <-l.js.PublishAsyncComplete():
+			case <-time.After(flushAtStop):
 			}
 			return nil
+		case <-tick.C:
+		case <-l.wake:
 		}
+		spare = l.flush(spare)
 	}
 }
 
-func (l *predictionLog) publish(name string, lines []byte, n int) {
-	msg := nats.NewMsg(events.PredictionsSubject(name))
-	msg.Data = lines
-	msg.Header.Set(events.HeaderContent, events.ContentNDJSON)
-	if _, err := l.host.JS.PublishMsgAsync(msg); err != nil {
-		l.dropped.Add(float64(n))
+// flush publishes what is pending and gives its list back for reuse.
+func (l *predictionLog) flush(spare []*request) []*request {
+	l.mu.Lock()
+	list := l.pending
+	l.pending, l.rows, l.woken = spare[:0], 0, false
+	l.mu.Unlock()
+	select {
+	case <-l.wake: // this flush is its answer
+	default:
 	}
-}
-
-func appendPredictions(b []byte, x logged) []byte {
-	width := len(x.answers) / x.batch.N
-	for i := range x.batch.N {
-		p := Prediction{Time: x.at, Model: x.version.ref.Model, Version: x.version.ref.Version, ID: x.id, Features: map[string]any{}}
-		for k, f := range x.version.manifest.Features {
-			c := x.batch.Columns[k]
-			switch {
-			case c.Text != nil:
-				p.Features[f.Name] = c.Text[i]
-			case !math.IsNaN(float64(c.Numeric[i])):
-				p.Features[f.Name] = c.Numeric[i]
+	messages := map[string][]byte{}
+	counts := map[string]int{}
+	for i, r := range list {
+		for row := range r.batch.N {
+			if l.fraction < 1 && rand.Float64() >= l.fraction {
+				continue
 			}
+			b := r.appendLine(messages[r.model], row)
+			if counts[r.model]++; counts[r.model] >= linesPerMessage || len(b) >= bytesPerMessage {
+				l.publish(r.model, b)
+				b, counts[r.model] = nil, 0
+			}
+			messages[r.model] = b
 		}
-		row := x.answers[i*width : (i+1)*width]
-		if len(x.version.labels) > 0 {
-			p.Probabilities = row
-		} else {
-			p.Prediction = &row[0]
+		l.pool.put(r)
+		list[i] = nil
+	}
+	for name, b := range messages {
+		if len(b) > 0 {
+			l.publish(name, b)
 		}
-		line, err := json.Marshal(p)
-		if err != nil {
-			continue // finite numbers and text always encode
+	}
+	return list
+}
+
+// publish sends without waiting for the acknowledgement, but not without end: with messagesInAir unanswered it gives up soon.
+func (l *predictionLog) publish(name string, b []byte) {
+	m := nats.NewMsg(events.PredictionsSubject(name))
+	m.Data = b
+	m.Header.Set(events.HeaderContent, events.ContentNDJSON)
+	if _, err := l.js.PublishMsgAsync(m); err != nil {
+		l.drop(lines(b))
+	}
+}
+
+// appendLine appends one row of the request with its line end.
+func (r *request) appendLine(b []byte, row int) []byte {
+	b = append(b, `{"time":"`...)
+	b = r.at.UTC().AppendFormat(b, time.RFC3339Nano)
+	b = oip.AppendString(append(b, `","model":`...), r.model)
+	b = oip.AppendString(append(b, `,"version":`...), r.version)
+	if r.id != "" {
+		b = oip.AppendString(append(b, `,"id":`...), r.id)
+	}
+	if row > 0 {
+		b = strconv.AppendInt(append(b, `,"row":`...), int64(row), 10)
+	}
+	if r.raw != nil {
+		b = r.appendColumns(append(b, `,"columns":{`...), row)
+	} else {
+		b = r.appendFeatures(append(b, `,"features":{`...), row)
+	}
+	width := len(r.answers) / r.batch.N
+	if r.manifest.Task == resource.TaskRegression {
+		b = oip.AppendFloat(append(b, `},"prediction":`...), r.answers[row])
+		return append(b, "}\n"...)
+	}
+	b = oip.AppendFloats(append(b, `},"probabilities":[`...), r.answers[row*width:(row+1)*width])
+	return append(b, "]}\n"...)
+}
+
+func (r *request) appendFeatures(b []byte, row int) []byte {
+	for i, f := range r.manifest.Features {
+		if i > 0 {
+			b = append(b, ',')
 		}
-		b = append(append(b, line...), '\n')
+		b = append(oip.AppendString(b, f.Name), ':')
+		switch c := r.batch.Columns[i]; {
+		case f.Kind == model.KindString:
+			b = oip.AppendString(b, c.Text[row])
+		case math.IsNaN(float64(c.Numeric[row])):
+			b = append(b, "null"...)
+		default:
+			b = oip.AppendFloat(b, c.Numeric[row])
+		}
+	}
+	return b
+}
+
+func (r *request) appendColumns(b []byte, row int) []byte {
+	for i, name := range r.raw.features.Used {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(oip.AppendString(b, name), ':')
+		v := r.bound[row][i]
+		switch {
+		case v.Null:
+			b = append(b, "null"...)
+		case r.raw.types[i] == resource.TypeFloat64:
+			b = strconv.AppendFloat(b, v.F, 'g', -1, 64)
+		case r.raw.types[i] == resource.TypeInt64:
+			b = strconv.AppendInt(b, v.I, 10)
+		case r.raw.types[i] == resource.TypeBoolean:
+			b = strconv.AppendBool(b, v.I != 0)
+		case r.raw.types[i] == resource.TypeTimestamp:
+			b = append(time.UnixMicro(v.I).UTC().AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
+		default:
+			b = oip.AppendString(b, v.S)
+		}
 	}
 	return b
 }

@@ -82,7 +82,7 @@ func (x *models) hold(ctx context.Context, name, wanted string) (*version, error
 			return x.holdEarlier(ctx, s, wanted)
 		}
 		if v == nil {
-			return nil, s.unloaded()
+			return nil, x.unloaded(s)
 		}
 		if v.acquire() {
 			return v, nil
@@ -105,7 +105,10 @@ func (x *models) unknown(name string) error {
 	return fail(http.StatusNotFound, "there is no model %q; the models are %s", name, strings.Join(names, ", "))
 }
 
-func (s *served) unloaded() error {
+func (x *models) unloaded(s *served) error {
+	if !x.ready.Load() {
+		return fail(http.StatusServiceUnavailable, "serving is stopping")
+	}
 	if d := s.state.Load(); d.failure != nil {
 		return fail(http.StatusServiceUnavailable, "no version of model %s could be loaded: %v", s.name, d.failure)
 	}
@@ -209,7 +212,8 @@ func (x *models) unload(s *served) {
 	all := maps.Clone(*x.byName.Load())
 	delete(all, s.name)
 	x.byName.Store(&all)
-	if old := s.champion.Load(); old != nil {
+	s.state.Store(&deployed{State: rollout.New(s.name)})
+	if old := s.champion.Swap(nil); old != nil {
 		old.close() // its last requests finish; new ones find no model
 	}
 	x.dropEarlier(func(v *version) bool { return v.ref.Model == s.name })
@@ -300,7 +304,7 @@ func (x *models) close() {
 	all := *x.byName.Load()
 	x.byName.Store(&map[string]*served{})
 	for _, s := range all {
-		if v := s.champion.Load(); v != nil {
+		if v := s.champion.Swap(nil); v != nil {
 			v.close()
 		}
 	}
@@ -308,4 +312,15 @@ func (x *models) close() {
 	x.shutdown = true
 	x.earlyMu.Unlock()
 	x.dropEarlier(func(*version) bool { return true })
+}
+
+// knows tells whether the model has a champion.
+func (x *models) knows(name string) bool { return (*x.byName.Load())[name] != nil }
+
+// deployed is the state of a model; nil when it has no champion.
+func (x *models) deployed(name string) *deployed {
+	if s := (*x.byName.Load())[name]; s != nil {
+		return s.state.Load()
+	}
+	return nil
 }

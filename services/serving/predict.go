@@ -2,61 +2,67 @@ package serving
 
 import (
 	"context"
-	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
 	"github.com/tidemill/tidemill/core/lake"
-	"github.com/tidemill/tidemill/core/lake/features"
-	lakerows "github.com/tidemill/tidemill/core/lake/rows"
-	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/api"
 )
 
-const (
-	maxFile   = 2 << 30
-	farFuture = events.Duration(100 * 365 * 24 * time.Hour) // rows to predict may be of tomorrow
-)
+// maxFile is the largest file that is scored at once, in bytes.
+const maxFile = 2 << 30
 
+// formats of files, by their content types.
 var formats = map[string]string{events.ContentParquet: lake.FormatParquet, events.ContentCSV: lake.FormatCSV, events.ContentNDJSON: lake.FormatNDJSON}
 
-// predictFile scores a file of rows and answers with its columns and the predictions, row by row.
+// predictFile answers POST /api/v1/models/{m}/predict: a file of rows by Content-Type, scored by the champion or ?version=. The
+// answer, by Accept Parquet (the default), CSV or NDJSON, has the file's rows in their order with the file's columns and the
+// predictions: probability (of the second of two classes) or probability_<class>, and predicted, the likeliest class; of a
+// regression prediction. Columns that the dataset doesn't have go through as they are.
 func (s *Service) predictFile(w http.ResponseWriter, r *http.Request) {
-	path, contentType, err := s.scoreFile(w, r)
+	dir, err := os.MkdirTemp(s.host.Blobs.Scratch(), "predict-")
+	if err != nil {
+		problem(w, fmt.Errorf("make room for the file: %w", err))
+		return
+	}
+	defer os.RemoveAll(dir)
+	path, contentType, err := s.scoreFile(w, r, dir)
 	if err != nil {
 		problem(w, err)
 		return
 	}
-	defer os.Remove(path)
-	w.Header().Set("Content-Type", contentType)
 	f, err := os.Open(path)
 	if err != nil {
-		problem(w, err)
+		problem(w, fmt.Errorf("read the answer: %w", err))
 		return
 	}
 	defer f.Close()
-	_, _ = io.Copy(w, f) // a client that is gone needs no answer
+	w.Header().Set("Content-Type", contentType)
+	if info, err := f.Stat(); err == nil {
+		w.Header().Set("Content-Length", fmt.Sprint(info.Size()))
+	}
+	_ = os.RemoveAll(dir) // what is open can be read on, and an answer that was read has left nothing behind
+	_, _ = io.Copy(w, f)  // a client that is gone needs no answer
 }
 
-func (s *Service) scoreFile(w http.ResponseWriter, r *http.Request) (path, contentType string, err error) {
+// scoreFile leaves the answer in dir.
+func (s *Service) scoreFile(w http.ResponseWriter, r *http.Request, dir string) (path, contentType string, err error) {
 	format, ok := formats[mediaType(r.Header.Get("Content-Type"))]
 	if !ok {
-		return "", "", fail(http.StatusUnsupportedMediaType, "the Content-Type %q is not one of %s, %s and %s", r.Header.Get("Content-Type"), events.ContentParquet, events.ContentCSV, events.ContentNDJSON)
+		return "", "", fail(http.StatusUnsupportedMediaType, "the Content-Type %q is not one of %s, %s and %s", r.Header.Get("Content-Type"),
+			events.ContentParquet, events.ContentCSV, events.ContentNDJSON)
 	}
-	contentType = mediaType(r.Header.Get("Accept"))
-	if formats[contentType] == "" {
-		contentType = events.ContentParquet
+	if contentType, err = accepted(r.Header.Get("Accept")); err != nil {
+		return "", "", err
 	}
 	v, err := s.models.hold(r.Context(), chi.URLParam(r, "model"), r.URL.Query().Get("version"))
 	if err != nil {
@@ -64,25 +70,53 @@ func (s *Service) scoreFile(w http.ResponseWriter, r *http.Request) (path, conte
 	}
 	defer v.release()
 	if v.raw == nil {
-		return "", "", fail(http.StatusServiceUnavailable, "version %s takes features only: %v", v.ref.Version, v.rawError)
+		return "", "", fail(http.StatusServiceUnavailable, "version %s of %s can't score rows at present, since its dataset can't be used: %v",
+			v.ref.Version, v.ref.Model, v.rawError)
 	}
-	in, err := s.receive(http.MaxBytesReader(w, r.Body, maxFile), format)
+	in := lake.File{Path: filepath.Join(dir, "in."+format), Name: "the file", Format: format}
+	if err := receive(http.MaxBytesReader(w, r.Body, maxFile), in.Path); err != nil {
+		return "", "", err
+	}
+	path = filepath.Join(dir, "out")
+	return path, contentType, blame(r.Context(), s.scoreRows(r.Context(), v, in, path, formats[contentType]))
+}
+
+func (s *Service) scoreRows(ctx context.Context, v *version, in lake.File, path, format string) error {
+	sheet, err := newSheet(ctx, s.host.Engine, v, in)
 	if err != nil {
-		return "", "", err
+		return err
 	}
-	defer os.Remove(in)
-	t, err := s.readRows(r.Context(), v, lake.File{Path: in, Name: "the file", Format: format})
-	if err != nil {
-		return "", "", err
+	return sheet.score(ctx, s.host.Clock(), path, format)
+}
+
+// blame gives errors of the caller's file the status that says so.
+func blame(ctx context.Context, err error) error {
+	var with *httpError
+	switch {
+	case err == nil, errors.As(err, &with):
+		return err
+	case ctx.Err() != nil:
+		return fail(http.StatusServiceUnavailable, "the request was given up")
+	case errors.Is(err, lake.ErrBadFile):
+		return fail(http.StatusUnprocessableEntity, "%v", err)
 	}
-	if err := t.score(r.Context(), v); err != nil {
-		return "", "", err
+	return err
+}
+
+// accepted picks the first content type of an Accept header that can be written.
+func accepted(header string) (string, error) {
+	if strings.TrimSpace(header) == "" {
+		return events.ContentParquet, nil
 	}
-	out := in + ".out"
-	if err := t.write(r.Context(), s.host.Engine, v, out, formats[contentType]); err != nil {
-		return "", "", errors.Join(err, os.Remove(out))
+	for part := range strings.SplitSeq(header, ",") {
+		switch kind := mediaType(part); {
+		case formats[kind] != "":
+			return kind, nil
+		case kind == "*/*", kind == "application/*":
+			return events.ContentParquet, nil
+		}
 	}
-	return out, contentType, nil
+	return "", fail(http.StatusNotAcceptable, "Accept: %s is none of %s, %s and %s", header, events.ContentParquet, events.ContentCSV, events.ContentNDJSON)
 }
 
 func mediaType(header string) string {
@@ -90,137 +124,22 @@ func mediaType(header string) string {
 	return strings.ToLower(strings.TrimSpace(kind))
 }
 
-func (s *Service) receive(body io.Reader, format string) (string, error) {
-	if err := os.MkdirAll(s.host.Blobs.Scratch(), 0o700); err != nil {
-		return "", fmt.Errorf("receive the file: %w", err)
-	}
-	f, err := os.CreateTemp(s.host.Blobs.Scratch(), "predict-*."+format)
+func receive(body io.Reader, path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return "", fmt.Errorf("receive the file: %w", err)
+		return fmt.Errorf("receive the file: %w", err)
 	}
 	_, err = io.Copy(f, body)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", errors.Join(fail(http.StatusBadRequest, "the file broke off: %v", err), os.Remove(f.Name()))
+	err = errors.Join(err, f.Close())
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return fail(http.StatusRequestEntityTooLarge, "the file is larger than %d GiB; send it in parts", maxFile>>30)
+	case err != nil:
+		return fail(http.StatusBadRequest, "the file broke off: %v", err)
 	}
-	return filepath.Clean(f.Name()), nil
-}
-
-// table is a file in memory with its predictions.
-type table struct {
-	columns []resource.Column
-	values  [][]lakerows.Value // by row
-	bound   [][]lakerows.Value // by row: the columns that the features use
-	answers []float32
-	width   int
-}
-
-// readRows reads the file by the dataset's types. Rows to predict need no label and no allowed range, but what is there must have
-// its type.
-func (s *Service) readRows(ctx context.Context, v *version, file lake.File) (*table, error) {
-	spec := *v.raw.spec
-	spec.Rules, spec.Clock.MaxFuture = nil, farFuture
-	spec.Columns = append([]resource.Column(nil), spec.Columns...)
-	for i := range spec.Columns {
-		c := &spec.Columns[i]
-		c.Required, c.Min, c.Max, c.Values = c.EventTime, nil, nil, nil
-	}
-	checker, err := lakerows.Compile(&spec)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := lake.OpenFile(ctx, s.host.Engine, file, checker, 0)
-	if errors.Is(err, lake.ErrBadFile) {
-		return nil, fail(http.StatusUnprocessableEntity, "%v", err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer reader.Close()
-	t := &table{columns: spec.Columns}
-	row := checker.NewRow()
-	for {
-		refused, err := reader.Next(ctx, s.host.Clock(), row)
-		switch {
-		case errors.Is(err, io.EOF):
-			if len(t.values) == 0 {
-				return nil, fail(http.StatusUnprocessableEntity, "the file has no rows")
-			}
-			return t, nil
-		case errors.Is(err, lake.ErrBadFile):
-			return nil, fail(http.StatusUnprocessableEntity, "%v", err)
-		case err != nil:
-			return nil, err
-		case refused != nil:
-			return nil, fail(http.StatusUnprocessableEntity, "row %d can't be scored: %s", refused.Offset+1, refused.Refusal.Detail)
-		}
-		values := append([]lakerows.Value(nil), row.Values...)
-		for i := range values {
-			values[i].S = strings.Clone(values[i].S)
-		}
-		bound := make([]lakerows.Value, len(v.raw.types))
-		for name, place := range v.raw.place {
-			i, _ := checker.Index(name)
-			bound[place] = values[i]
-		}
-		t.values, t.bound = append(t.values, values), append(t.bound, bound)
-	}
-}
-
-func (t *table) score(ctx context.Context, v *version) error {
-	m, err := v.raw.online.Compute(ctx, t.bound)
-	if errors.Is(err, features.ErrData) {
-		return fail(http.StatusUnprocessableEntity, "%v", err)
-	}
-	if err != nil {
-		return err
-	}
-	if t.answers, err = v.scorer.Score(ctx, toBatch(m)); err != nil {
-		return fail(http.StatusUnprocessableEntity, "%v", err)
-	}
-	t.width = len(t.answers) / len(t.values)
 	return nil
 }
-
-// write writes the columns of the file and the predictions: for two classes the probability of the second, for more one
-// probability each, and the likeliest class; for a regression the prediction.
-func (t *table) write(ctx context.Context, e *lake.Engine, v *version, path, format string) error {
-	var columns []string
-	for _, c := range t.columns {
-		columns = append(columns, lake.Ident(c.Name)+" "+lake.SQLType(c.Type))
-	}
-	classes := v.manifest.Classes
-	switch {
-	case len(classes) == 0:
-		columns = append(columns, "prediction DOUBLE")
-	case len(classes) == 2:
-		columns = append(columns, "probability DOUBLE", "predicted VARCHAR")
-	default:
-		for _, class := range classes {
-			columns = append(columns, lake.Ident("probability_"+class)+" DOUBLE")
-		}
-		columns = append(columns, "predicted VARCHAR")
-	}
-	return lake.WriteTable(ctx, e, columns, len(t.values), func(i int, dst []driver.Value) {
-		for k, c := range t.columns {
-			dst[k] = t.values[i][k].Any(c.Type)
-		}
-		rest, row := dst[len(t.columns):], t.answers[i*t.width:(i+1)*t.width]
-		switch {
-		case len(classes) == 0:
-			rest[0] = double(row[0])
-		case len(classes) == 2:
-			rest[0], rest[1] = double(row[1]), classes[likeliest(row)]
-		default:
-			for k, p := range row {
-				rest[k] = double(p)
-			}
-			rest[len(row)] = classes[likeliest(row)]
-		}
-	}, path, format)
-}
-
-// double keeps a float32's own digits.
-func double(x float32) float64 { return math.Round(float64(x)*1e8) / 1e8 }
 
 // problem answers an error of the API.
 func problem(w http.ResponseWriter, err error) {

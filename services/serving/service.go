@@ -62,7 +62,9 @@ func New(ctx context.Context, h *host.Host, r chi.Router, o Options) (lifecycle.
 		return nil, fmt.Errorf("start serving: %w", err)
 	}
 	s := &Service{host: h, options: o, docs: docs, metrics: m, models: newModels(h, m)}
-	s.log = newPredictionLog(h, o.LogFraction, m.dropped)
+	if s.log, err = newPredictionLog(h, o.LogFraction, m.dropped, &s.requests); err != nil {
+		return nil, fmt.Errorf("start serving: %w", err)
+	}
 	s.routes(r)
 	return s, nil
 }

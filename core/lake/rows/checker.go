@@ -95,6 +95,7 @@ type Checker struct {
 	eventTime int
 	maxFuture time.Duration
 	lenient   bool // value violations warn
+	unruled   bool // only types count
 	blocks    bool
 }
 
@@ -161,6 +162,20 @@ func (c *Checker) Lenient() *Checker {
 	return &x
 }
 
+// Unruled is the columns and types alone: no column is required, every value of its type is welcome. That is what rows to predict
+// are held to, which have no label yet.
+func (c *Checker) Unruled() *Checker {
+	x := *c
+	x.unruled = true
+	x.columns = slices.Clone(c.columns)
+	for i := range x.columns {
+		col := &x.columns[i]
+		col.Column = resource.Column{Name: col.Name, Type: col.Type}
+		col.domain = nil
+	}
+	return &x
+}
+
 // NewRow makes a row to decode into.
 func (c *Checker) NewRow() *Row {
 	return &Row{Values: make([]Value, len(c.columns)), seen: make([]bool, len(c.columns)), texts: map[string]string{}}
@@ -177,6 +192,10 @@ func (c *Checker) reset(r *Row) {
 
 // finish checks what needs the whole row, in the order of the columns.
 func (c *Checker) finish(r *Row, now time.Time) *Refusal {
+	if c.unruled {
+		r.Time = r.Values[c.eventTime].I
+		return nil
+	}
 	for i := range c.columns {
 		col, v := &c.columns[i], &r.Values[i]
 		if v.Null {
