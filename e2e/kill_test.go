@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,11 +16,13 @@ import (
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/events/client"
 	"github.com/tidemill/tidemill/services/api"
+	"github.com/tidemill/tidemill/services/api/call"
 )
 
 // crashPoints are all places where a process can be told to kill itself; TestCrashPointsAreComplete compares them with the code.
 // After a colon stands at which passing: the decisions that begin and end a cycle come after those about the first segments.
 var crashPoints = []string{
+	"state.resources.decided", "state.resources.said:2", "gateway.stored",
 	"ingestion.parquet", "ingestion.entry:3",
 	"validation.profiled", "state.validation.decided", "state.validation.said:2",
 	"monitoring.scored", "state.monitoring.decided", "state.monitoring.said:2",
@@ -49,8 +53,10 @@ const (
 func killAndGoOn(t *testing.T, point string) {
 	dir := harness.Dir(t)
 	m := harness.Up(t, dir, []string{"TIDEMILL_CRASH_AT=" + point})
-	m.Apply(harness.Declared{}.YAML())
-	done := publishUntilDeath(t, m, 0)
+	done := 0
+	if declare(t, m) {
+		done = publishUntilDeath(t, m, 0)
+	}
 	select {
 	case <-m.Done():
 		require.Equal(t, -1, m.ExitCode(), "it ended by itself:\n%s", m.Log())
@@ -59,6 +65,8 @@ func killAndGoOn(t *testing.T, point string) {
 	}
 
 	again := harness.Up(t, dir, nil)
+	require.True(t, declare(t, again))
+	require.Len(t, harness.Said[events.ResourceApplied](again, events.ResourceAppliedType), 3, "declaring again what was declared is no news")
 	for done < killRows {
 		next := publishUntilDeath(t, again, done)
 		require.Greater(t, next, done, "nothing is taken after the restart")
@@ -69,8 +77,23 @@ func killAndGoOn(t *testing.T, point string) {
 	everyCycleEndedOnce(t, again, model)
 }
 
+// declare declares the resources; false when the process died of it.
+func declare(t *testing.T, m *harness.Tidemill) bool {
+	t.Helper()
+	_, err := m.TryApply(harness.Declared{}.YAML())
+	if err == nil {
+		return true
+	}
+	select {
+	case <-m.Done():
+	case <-time.After(5 * time.Second):
+		require.NoError(t, err)
+	}
+	return false
+}
+
 // publishUntilDeath publishes visits in batches from number done on, until all are out or the process is gone. It returns how
-// many are surely stored: a batch whose fate is unknown comes again with its old id.
+// many are surely stored: a batch whose fate is unknown comes again with its old id. The first batch is a file.
 func publishUntilDeath(t *testing.T, m *harness.Tidemill, done int) int {
 	nc, err := nats.Connect(m.Endpoint.NATS, nats.Token(m.Endpoint.NATSToken), nats.NoReconnect())
 	if err != nil {
@@ -85,6 +108,15 @@ func publishUntilDeath(t *testing.T, m *harness.Tidemill, done int) int {
 		<-m.Done()
 		cancel()
 	}()
+	if done == 0 {
+		body := harness.VisitsNDJSON(0, killBatch, true)
+		_, err := call.PostBody[api.Published](ctx, m.API, "/api/v1/datasets/visits/files", url.Values{"name": {"first.ndjson"}},
+			call.Body{Type: events.ContentNDJSON, Reader: strings.NewReader(body), Length: int64(len(body))})
+		if err != nil {
+			return 0
+		}
+		done = killBatch
+	}
 	for done < killRows {
 		end := min(done+killBatch, killRows)
 		_, err := client.PublishBatch(ctx, js, "visits", harness.VisitRows(done, end, true), fmt.Sprintf("batch-%d", done))

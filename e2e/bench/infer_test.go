@@ -31,7 +31,7 @@ const (
 // server of the same stack in its own process that reads the request and says hello.
 func BenchmarkInfer(b *testing.B) {
 	m := harness.Up(b, harness.Dir(b), nil)
-	m.Apply(harness.Declared{Features: "hour(at)::VARCHAR AS hour, pages, source"}.YAML())
+	m.Apply(harness.Declared{Features: `hour("at")::VARCHAR AS hour, pages, source`}.YAML())
 	done := m.RunWith(harness.VisitsNDJSON(0, 2500, false), "publish", "visits", "-")
 	require.Zero(b, done.Code, done.Stderr)
 	harness.Until(b, time.Minute, "there is a champion", func() bool { return m.Model("buyers").Champion != nil })

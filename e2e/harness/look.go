@@ -34,12 +34,18 @@ func Get[T any](m *Tidemill, path string, query url.Values) T {
 // Apply declares resources by the API.
 func (m *Tidemill) Apply(yaml string) []api.Applied {
 	m.t.Helper()
+	out, err := m.TryApply(yaml)
+	require.NoError(m.t, err)
+	return out
+}
+
+// TryApply is Apply where it may fail.
+func (m *Tidemill) TryApply(yaml string) ([]api.Applied, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	out, err := call.PostBody[api.List[api.Applied]](ctx, m.API, "/api/v1/resources", nil,
 		call.Body{Type: "application/yaml", Reader: strings.NewReader(yaml), Length: int64(len(yaml))})
-	require.NoError(m.t, err)
-	return out.Items
+	return out.Items, err
 }
 
 // Dataset is a dataset as it stands.
