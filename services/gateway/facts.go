@@ -156,6 +156,7 @@ func (s *Service) getFacts(w http.ResponseWriter, r *http.Request) error {
 	w.WriteHeader(http.StatusOK)
 	out.comment("facts from " + strconv.FormatUint(from, 10))
 	s.tell(r.Context(), out, want, from, q.Get("follow") != "false")
+	_ = out.c.SetWriteDeadline(time.Time{}) // the connection may carry other requests
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -142,17 +143,16 @@ func TestACrashBetweenDecisionAndFactIsMended(t *testing.T) {
 	t.Parallel()
 	w := hosttest.New(t)
 	h := w.Host(t)
-	crashed := false
+	var crashed atomic.Bool
 	h.Crash = func(point string) {
-		if point == "state.resources.decided" && !crashed {
-			crashed = true
+		if point == "state.resources.decided" && crashed.CompareAndSwap(false, true) {
 			panic(http.ErrAbortHandler)
 		}
 	}
 	p := openOn(t, w, h)
 	_, err := p.tryApply(declarations, nil)
 	require.Error(t, err)
-	require.True(t, crashed)
+	require.True(t, crashed.Load())
 	require.Empty(t, w.Said(t, events.ResourceAppliedType, "flights"))
 	openIn(t, w)
 	hosttest.Await(t, "the fact is said", func() bool { return len(w.Said(t, events.ResourceAppliedType, "flights")) == 1 })

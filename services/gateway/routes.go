@@ -129,7 +129,8 @@ func listed[T any](items []T, err error) (*answer[api.List[T]], error) {
 
 // on registers a typed operation.
 func on[I, O any](s *Service, h huma.API, method, path, id, summary string, handle func(context.Context, *I) (*O, error)) {
-	huma.Register(h, huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary},
+	// Without the -1 huma would leave a deadline on the connection, which ends handlers that take longer than it.
+	huma.Register(h, huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, BodyReadTimeout: -1},
 		func(ctx context.Context, in *I) (*O, error) {
 			out, err := handle(ctx, in)
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,6 +22,7 @@ import (
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/api/call"
 	"github.com/tidemill/tidemill/services/gateway"
+	"github.com/tidemill/tidemill/services/internal/hosttest"
 )
 
 const rowsPath = "/api/v1/datasets/flights/rows"
@@ -285,17 +287,19 @@ func parquet(t *testing.T, p *place, query string) string {
 // TestACrashBeforeAFilesPlaceLosesNothing sends a file again after the process died between storing and announcing it.
 func TestACrashBeforeAFilesPlaceLosesNothing(t *testing.T) {
 	t.Parallel()
-	p := open(t)
-	p.apply(declarations)
-	p.host.Crash = func(point string) {
-		if point == gateway.CrashStored {
+	w := hosttest.New(t)
+	h := w.Host(t)
+	var crashed atomic.Bool
+	h.Crash = func(point string) {
+		if point == gateway.CrashStored && crashed.CompareAndSwap(false, true) {
 			panic(http.ErrAbortHandler)
 		}
 	}
+	p := openOn(t, w, h)
+	p.apply(declarations)
 	_, err := p.publish(filesPath, nil, "text/csv", csv)
 	require.Error(t, err)
 	require.Empty(t, p.waiting())
-	p.host.Crash = func(string) {}
 	_, err = p.publish(filesPath, nil, "text/csv", csv)
 	require.NoError(t, err)
 	require.Len(t, p.waiting(), 1)

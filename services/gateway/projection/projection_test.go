@@ -74,7 +74,7 @@ func (l *ledger) segment(ordinal uint64, accepted bool) {
 	l.say(events.SegmentObservedType, datasetName, "", golden(l.t, events.SegmentObservedType, func(s *events.SegmentObserved) { s.Ordinal = ordinal }))
 }
 
-// cycle says everything of a cycle that is promoted, after the first n facts of it.
+// cycle says everything of a cycle that is promoted.
 func (l *ledger) cycle() {
 	const id = "flight-delay-3"
 	golden := func(ty events.Type) any {
