@@ -44,13 +44,21 @@ func up(ctx context.Context, o cli.UpOptions) error {
 	p.Log = log
 	ready := make(chan platform.Endpoint, 1)
 	p.Ready = func(e platform.Endpoint) {
-		o.Ready(cli.Running{DataDir: p.DataDir, HTTP: e.HTTP, NATS: e.NATS, Login: e.Login})
+		o.Ready(cli.Running{DataDir: absolute(p.DataDir), HTTP: e.HTTP, NATS: e.NATS, Login: e.Login})
 		ready <- e
 	}
 	if !o.Demo {
 		return platform.Run(ctx, p)
 	}
 	return withDemo(ctx, p, o, ready)
+}
+
+// absolute is a path as a person can use it anywhere.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // worker runs the worker alone.
@@ -103,7 +111,7 @@ func withDemo(ctx context.Context, p platform.Options, o cli.UpOptions, ready <-
 		select {
 		case err := <-ended:
 			stop()
-			_ = <-played // it ended because the platform did: err says why
+			<-played // it ended because the platform did: err says why
 			return err
 		case err := <-played:
 			if o.Once {
