@@ -64,9 +64,6 @@ func (a *app) bundleOf(paths []string) (bundle, error) {
 	if errs = append(errs, twice(all)...); len(errs) > 0 {
 		return b, errs
 	}
-	if len(all) == 0 {
-		return b, failed("write a Dataset, a Model or a RetrainingPolicy: 'tidemill init' makes all three from a file of rows", "%s declares nothing", strings.Join(names, ", "))
-	}
 	return b, nil
 }
 

@@ -67,7 +67,7 @@ func cycleFields(t *render.Grid, c api.Cycle) {
 		t.Text("")
 		t.Head("TRIAL", "STATE", "DONE", "TOOK", "VALIDATION", "NOTE")
 		for _, x := range c.Trials {
-			t.Row(x.Trial, x.State, fmt.Sprintf("%.0f%%", 100*x.Fraction), seconds(x.Seconds), render.Figures(x.Validation, ""), x.Reason)
+			t.Row(x.Trial, x.State, fmt.Sprintf("%.0f%%", 100*x.Fraction), seconds(x.Seconds), render.Brief(x.Validation), x.Reason)
 		}
 	}
 	if len(c.Steps) > 0 {

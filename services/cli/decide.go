@@ -83,8 +83,7 @@ func (r *retraining) settled(ctx context.Context) (api.Model, error) {
 		if err != nil {
 			return m, err
 		}
-		// Segments that were refused whole are never observed.
-		if m.Observed+d.SegmentsHeld >= d.Segments && m.Decided >= m.Observed || time.Now().After(deadline) {
+		if m.Observed >= d.Segments && m.Decided >= m.Observed || time.Now().After(deadline) {
 			return m, nil
 		}
 		if err := pause(ctx, lookEvery); err != nil {
@@ -136,6 +135,9 @@ func (r *retraining) follow(ctx context.Context, asked api.Asked, before *events
 func (r *retraining) show(c api.Cycle) (ended bool) {
 	for ; r.told < len(c.Steps); r.told++ {
 		s := c.Steps[r.told]
+		if s.Type == events.CycleEndedType.Short() {
+			continue // the last line says it
+		}
 		r.screen.log(r.style(r.Out).Dim(s.At.UTC().Format("15:04:05Z")) + "  " + s.Text)
 	}
 	if c.Outcome == "" {

@@ -42,6 +42,11 @@ func formatOf(path, flag string) (string, error) {
 
 // fileOf is a file on this machine that can be read.
 func fileOf(path, flag string) (lake.File, error) {
+	if flag != "" {
+		if _, err := formatOf(path, flag); err != nil {
+			return lake.File{}, err
+		}
+	}
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:

@@ -28,7 +28,7 @@ func (g *getting) datasets(ctx context.Context, name string) error {
 	}
 	return g.show(g.format, d, func(t *render.Grid) {
 		t.Field("dataset", d.Name)
-		t.Field("revision", render.Number(d.Revision))
+		t.Field("revision", render.ID(d.Revision))
 		t.Field("segments", render.Count(d.Segments))
 		t.Field("accepted rows", render.Count(d.Accepted))
 		t.Field("quarantined rows", withReasons(d.Quarantined, d.Reasons))
@@ -125,12 +125,19 @@ func (g *getting) batches(ctx context.Context, name string) error {
 	return g.show(g.format, b, func(t *render.Grid) {
 		t.Field("batch", b.Batch)
 		t.Field("dataset", names[0])
-		t.Field("rows", render.Number(b.Rows))
+		t.Field("rows", unlessZero(b.Rows))
 		t.Field("accepted", render.Count(b.Accepted))
 		t.Field("quarantined", withReasons(b.Quarantined, b.Reasons))
 		t.Field("done", yes(b.Done))
 		t.Field("error", b.Error)
 	})
+}
+
+func unlessZero(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return render.Count(n)
 }
 
 func yes(b bool) string {
@@ -191,7 +198,7 @@ func alertFields(t *render.Grid, x api.Alert) {
 	t.Field("about", alertAbout(x))
 	t.Field("value", render.Figure(x.Value))
 	t.Field("threshold", render.Figure(x.Threshold))
-	t.Field("segment", render.Number(x.Ordinal))
+	t.Field("segment", render.ID(x.Ordinal))
 	t.Field("raised", render.Time(x.At))
 	t.Field("resolved", render.Time(x.Resolved))
 	t.Field("message", x.Message)

@@ -123,7 +123,7 @@ func (g *getting) policies(ctx context.Context, name string) error {
 		return err
 	}
 	return list(g, all.Items, []string{"POLICY", "MODEL", "MODE", "WINDOW", "WHEN", "REVISION"}, func(r api.Resource) []string {
-		row := []string{r.Name, "", "", "", "", render.Count(r.Revision)}
+		row := []string{r.Name, "", "", "", "", render.ID(r.Revision)}
 		if p, err := resource.FromJSON(r.Document); err == nil && p.Policy != nil {
 			row[1], row[2], row[3], row[4] = p.Policy.Model, p.Policy.Mode, p.Policy.Window.String(), when(p.Policy.When)
 		}
@@ -167,7 +167,7 @@ func (g *getting) versions(ctx context.Context, name string) error {
 		return err
 	}
 	return list(g, all, []string{"VERSION", "STATE", "CYCLE", "CANDIDATE", "TRAINED THROUGH", "PROMOTED", "METRICS"}, func(v api.Version) []string {
-		return []string{v.Model + "@" + v.Version.Version, v.State, v.Cycle, v.Candidate, render.Time(v.TrainedThrough), render.Time(v.PromotedAt), render.Figures(v.Metrics, "")}
+		return []string{v.Model + "@" + v.Version.Version, v.State, v.Cycle, v.Candidate, render.Time(v.TrainedThrough), render.Time(v.PromotedAt), render.Brief(v.Metrics)}
 	})
 }
 
@@ -245,6 +245,6 @@ func (g *getting) trials(ctx context.Context, name string) error {
 		if note == "" && t.State == "running" {
 			note = strings.TrimSpace(t.Phase + " " + t.Message)
 		}
-		return []string{t.Trial, t.State, fmt.Sprintf("%.0f%%", 100*t.Fraction), render.Number(t.Attempt), t.Worker, seconds(t.Seconds), render.Figures(t.Validation, ""), note}
+		return []string{t.Trial, t.State, fmt.Sprintf("%.0f%%", 100*t.Fraction), render.ID(t.Attempt), t.Worker, seconds(t.Seconds), render.Brief(t.Validation), note}
 	})
 }

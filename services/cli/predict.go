@@ -21,7 +21,7 @@ func (a *app) predict() *cobra.Command {
 	c := &cobra.Command{Use: "predict MODEL FILE|-", Short: "Score a file of rows", Args: needs("MODEL", "FILE"),
 		Long: "Score a file of rows with the champion of a model, or with --version. The answer has the rows with the model's scores, as the\n" +
 			"ending of the output file says (.parquet, .csv or .ndjson); without --out NDJSON goes to standard output.",
-		Example:           "  tidemill predict flight-delay today.csv -o scored.parquet\n  tidemill predict flight-delay rows.ndjson --version 3 | jq .score",
+		Example:           "  tidemill predict flight-delay today.csv -o scored.parquet\n  tidemill predict flight-delay rows.ndjson --version 3 | jq .probability",
 		ValidArgsFunction: a.completeThenFile(a.modelNames),
 	}
 	f := c.Flags()

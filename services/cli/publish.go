@@ -31,8 +31,8 @@ func (a *app) publish() *cobra.Command {
 	p := publishFlags{}
 	c := &cobra.Command{Use: "publish DATASET FILE|-", Short: "Publish a file of rows: .parquet, .csv or .ndjson", Args: needs("DATASET", "FILE"),
 		Long: "Publish a file of rows, or standard input (-, NDJSON by default). When the command has sent it, it is on disk; by default it\n" +
-			"then waits until every row is accepted or quarantined, and says why rows were. Publishing the same bytes again changes\n" +
-			"nothing, unless --again is given.",
+			"then waits until every row is accepted or quarantined, and says why rows were refused. Publishing the same bytes again\n" +
+			"changes nothing, unless --again is given.",
 		Example: "  tidemill publish flights flights.parquet\n" +
 			"  zcat week-*.ndjson.gz | tidemill publish flights -\n" +
 			"  tidemill publish flights more.csv --no-wait",

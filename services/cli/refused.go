@@ -46,7 +46,7 @@ func (a *app) quarantineList() *cobra.Command {
 		}
 		g := getting{app: a, format: *f}
 		return list(&g, all.Items, []string{"SEGMENT", "STATE", "ROWS", "REASONS", "AT"}, func(q api.Quarantine) []string {
-			return []string{render.Count(q.Ordinal), q.State, render.Count(q.Rows), render.Reasons(q.Reasons), render.Time(q.At)}
+			return []string{render.ID(q.Ordinal), q.State, render.Count(q.Rows), render.Reasons(q.Reasons), render.Time(q.At)}
 		})
 	}
 	return c
@@ -119,7 +119,7 @@ func (a *app) deadList() *cobra.Command {
 		}
 		g := getting{app: a, format: *f}
 		return list(&g, all.Items, []string{"LETTER", "AT", "HANDLER", "SUBJECT", "ERROR"}, func(d api.Dead) []string {
-			return []string{render.Count(d.Seq), render.Time(d.At), d.Handler, d.Subject, render.Cut(d.Error, 100)}
+			return []string{render.ID(d.Seq), render.Time(d.At), d.Handler, d.Subject, render.Cut(d.Error, 100)}
 		})
 	}
 	return c
@@ -138,10 +138,10 @@ func (a *app) deadShow() *cobra.Command {
 			return err
 		}
 		return a.show(*f, d, func(g *render.Grid) {
-			g.Field("letter", render.Count(d.Seq))
+			g.Field("letter", render.ID(d.Seq))
 			g.Field("handler", d.Handler)
 			g.Field("subject", d.Subject)
-			g.Field("sequence", render.Number(d.Source))
+			g.Field("sequence", render.ID(d.Source))
 			g.Field("at", render.Time(d.At))
 			g.Field("error", d.Error)
 			if len(d.Message) > 0 {

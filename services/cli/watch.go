@@ -216,7 +216,11 @@ func (w *watching) progress(p events.TrialProgressed) {
 	}
 	if !w.screen.live && w.phases[p.Trial] != p.Phase {
 		w.phases[p.Trial] = p.Phase
-		w.screen.log(w.line(time.Now(), strings.TrimSpace(p.Trial+" is "+p.Phase+" "+p.Message)))
+		text := p.Trial + " is " + p.Phase
+		if p.Message != "" {
+			text += ": " + p.Message
+		}
+		w.screen.log(w.line(time.Now(), text))
 	}
 	for i := range w.models {
 		c := w.models[i].Cycle

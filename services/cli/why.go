@@ -44,7 +44,7 @@ func (a *app) whyText(g *render.Grid, w api.Why) {
 		g.Text("")
 		g.Head("AT", "FACT", "SEQ", "")
 		for _, s := range w.Chain {
-			g.Row(render.Time(s.At), s.Type, render.Number(s.Seq), s.Text)
+			g.Row(render.Time(s.At), s.Type, render.ID(s.Seq), s.Text)
 		}
 	}
 	if w.Version != nil && w.Version.Verdict != nil {

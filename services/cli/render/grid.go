@@ -86,20 +86,30 @@ func writeBlock(b *strings.Builder, lines []line) {
 	}
 }
 
-// measure gives the width of each column, and which hold numbers alone.
+// measure gives the width of each column, and which hold numbers and no text.
 func measure(lines []line) (width []int, number []bool) {
+	var text []bool
 	for _, l := range lines {
 		for i, c := range l.cells {
 			if i == len(width) {
-				width, number = append(width, 0), append(number, lines[0].head)
+				width, number, text = append(width, 0), append(number, false), append(text, !lines[0].head)
 			}
 			width[i] = max(width[i], utf8.RuneCountInString(c))
-			number[i] = number[i] && (l.head || isNumber(c))
+			switch {
+			case l.head || c == "-":
+			case isNumber(c):
+				number[i] = true
+			default:
+				text[i] = true
+			}
 		}
+	}
+	for i := range number {
+		number[i] = number[i] && !text[i]
 	}
 	return width, number
 }
 
 func isNumber(s string) bool {
-	return s == "-" || strings.Trim(s, "0123456789.,%+-") == "" && strings.ContainsAny(s, "0123456789")
+	return strings.Trim(s, "0123456789.,%+-") == "" && strings.ContainsAny(s, "0123456789")
 }

@@ -68,7 +68,12 @@ func TestTexts(t *testing.T) {
 	require.Equal(t, "300,000", render.Count(300000))
 	require.Equal(t, "-1,234,567", render.Count(int64(-1234567)))
 	require.Equal(t, "999", render.Count(uint64(999)))
-	require.Empty(t, render.Number(uint64(0)))
+	require.Empty(t, render.ID(uint64(0)))
+	require.Equal(t, "12345", render.ID(uint64(12345)))
+	require.Equal(t, "17,200", render.Figure(17200.4))
+	require.Equal(t, "0.4853", render.Figure(0.48531))
+	require.Equal(t, "auc 0.6, logloss 0.5, accuracy 0.8", render.Brief(map[string]float64{"accuracy": 0.8, "auc": 0.6, "brier": 0.1, "logloss": 0.5, "rmse": 1}))
+	require.Equal(t, "own 1", render.Brief(map[string]float64{"own": 1}))
 	require.Equal(t, "2001-03-01 07:15:00Z", render.Time(time.Date(2001, 3, 1, 8, 15, 0, 0, time.FixedZone("", 3600))))
 	require.Empty(t, render.Time(time.Time{}))
 	for want, d := range map[string]time.Duration{"340ms": 340 * time.Millisecond, "12.3s": 12345 * time.Millisecond,

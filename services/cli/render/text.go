@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,12 +25,12 @@ func Count[T ~int | ~int64 | ~uint64](n T) string {
 	return sign + s
 }
 
-// Number is Count, or "" for 0: an ordinal or a revision that isn't there.
-func Number[T ~int | ~int64 | ~uint64](n T) string {
+// ID is a number that names something, as people copy it: no groups, and "" for 0.
+func ID[T ~int | ~int64 | ~uint64](n T) string {
 	if n == 0 {
 		return ""
 	}
-	return Count(n)
+	return fmt.Sprint(n)
 }
 
 // Time is short and in UTC; "" for the zero time.
@@ -68,8 +69,27 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.1f %s", f, unit)
 }
 
-// Figure is a metric's value: four significant digits.
-func Figure(f float64) string { return strconv.FormatFloat(f, 'g', 4, 64) }
+// Figure is a metric's value: four significant digits, and every digit before the point.
+func Figure(f float64) string {
+	if math.Abs(f) >= 1000 && math.Abs(f) < 1e15 {
+		return Count(int64(math.Round(f)))
+	}
+	return strconv.FormatFloat(f, 'g', 4, 64)
+}
+
+// Brief is Figures of the few metrics that tell most.
+func Brief(metrics map[string]float64) string {
+	var out []string
+	for _, name := range []string{"auc", "logloss", "accuracy", "rmse", "mae", "r2"} {
+		if f, ok := metrics[name]; ok && len(out) < 3 {
+			out = append(out, name+" "+Figure(f))
+		}
+	}
+	if len(out) == 0 {
+		return Figures(metrics, "")
+	}
+	return strings.Join(out, ", ")
+}
 
 // Figures are metrics, first before the others in order of name: "logloss 0.4853, auc 0.641".
 func Figures(metrics map[string]float64, first string) string {
