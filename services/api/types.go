@@ -130,8 +130,8 @@ type Model struct {
 	Cycle      *Cycle                  `json:"cycle,omitempty"` // in flight
 	OpenAlerts []events.Alert          `json:"openAlerts"`
 	Evaluation *events.PolicyEvaluated `json:"evaluation,omitempty"` // the last one
-	Observed   uint64                  `json:"observed"`             // ordinal of the last segment observed for it
-	Decided    uint64                  `json:"decided"`              // highest ordinal of a segment that its policy was evaluated on
+	Observed   uint64                  `json:"observed"`             // ordinal up to which segments are observed for it, or were refused as a whole
+	Decided    uint64                  `json:"decided"`              // ordinal up to which its policy was evaluated on segments, or they were refused as a whole; what it requested is in Cycle
 	Cycles     map[string]int64        `json:"cycles"`               // how many by outcome, and "requested"
 	LastCycle  string                  `json:"lastCycle,omitempty"`
 }

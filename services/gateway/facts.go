@@ -21,6 +21,7 @@ import (
 )
 
 const (
+	eventStream    = "text/event-stream"
 	heartbeatEvery = 15 * time.Second
 	ratesEvery     = time.Second
 	writeTimeout   = 30 * time.Second
@@ -141,6 +142,9 @@ func (s *Service) since(ctx context.Context, text string) (uint64, error) {
 func (s *Service) getFacts(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	want, err := s.wants(q.Get("types"), q.Get("model"))
+	if err == nil && want.has(events.PolicyEvaluatedType) {
+		err = fail(http.StatusUnprocessableEntity, "GET /api/v1/models/{model}/why-not tells the newest", "evaluations are kept beside the ledger, and not streamed")
+	}
 	if err != nil {
 		return err
 	}
@@ -150,10 +154,12 @@ func (s *Service) getFacts(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := &eventWriter{w: w, c: http.NewResponseController(w)}
 	header := w.Header()
-	header.Set("Content-Type", "text/event-stream")
+	header.Set("Content-Type", eventStream)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
+	s.metrics.streams.Inc()
+	defer s.metrics.streams.Dec()
 	out.comment("facts from " + strconv.FormatUint(from, 10))
 	s.tell(r.Context(), out, want, from, q.Get("follow") != "false")
 	_ = out.c.SetWriteDeadline(time.Time{}) // the connection may carry other requests

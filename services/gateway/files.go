@@ -84,7 +84,7 @@ func (s *Service) takeFile(w http.ResponseWriter, r *http.Request, d catalog.Res
 	if err != nil {
 		return refusal(err)
 	}
-	reply(w, http.StatusOK, api.Published{Dataset: d.Name(), Rows: max(up.rows, 0), Batch: batch, Sequence: seq})
+	s.took(w, api.Published{Dataset: d.Name(), Rows: max(up.rows, 0), Batch: batch, Sequence: seq})
 	return nil
 }
 

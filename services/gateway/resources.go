@@ -211,6 +211,9 @@ func (s *Service) declare(ctx context.Context, r resource.Resource, out api.Appl
 					Digest: next.Digest, Resource: next.Resource})
 			return next, []events.Fact{f}, err
 		})
+	if err == nil && len(doc.Outbox) > 0 { // a process died before it had said this very change
+		_, err = s.resources.Sweep(ctx, seqs)
+	}
 	out.Revision, out.Seq = doc.Value.Revision, seqs.last
 	return out, err
 }

@@ -2,8 +2,10 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -166,12 +168,20 @@ func TestEverythingIsGuardedAndDescribed(t *testing.T) {
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	var spec struct {
-		OpenAPI string                                `json:"openapi"`
-		Paths   map[string]map[string]json.RawMessage `json:"paths"`
+		OpenAPI    string                                `json:"openapi"`
+		Paths      map[string]map[string]json.RawMessage `json:"paths"`
+		Components struct {
+			Schemas map[string]json.RawMessage `json:"schemas"`
+		} `json:"components"`
 	}
-	require.NoError(t, json.NewDecoder(resp.Body).Decode(&spec))
+	raw, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(raw, &spec))
 	require.Equal(t, "3.1.0", spec.OpenAPI)
 	require.Greater(t, len(spec.Paths), 30)
+	for _, ref := range regexp.MustCompile(`"\$ref":"#/components/schemas/([^"]+)"`).FindAllSubmatch(raw, -1) {
+		require.Contains(t, spec.Components.Schemas, string(ref[1]))
+	}
 	for path, operations := range spec.Paths {
 		for method := range operations {
 			require.Equal(t, http.StatusUnauthorized, status(t, strings.ToUpper(method), p.url+path, ""), "%s %s", method, path)

@@ -18,7 +18,7 @@ import (
 
 // routes registers everything that the gateway answers. What streams is a plain handler, described in the same OpenAPI document.
 func (s *Service) routes(r chi.Router) error {
-	guarded := r.With(s.o.Guard.Require)
+	guarded := r.With(s.metrics.measure, s.o.Guard.Require)
 	h := humachi.New(guarded, configuration(s.o.Version))
 	s.resourceRoutes(h)
 	s.datasetRoutes(h)

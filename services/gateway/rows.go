@@ -89,8 +89,14 @@ func (s *Service) postRows(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return stored(err, out.Rows)
 	}
-	reply(w, http.StatusOK, out)
+	s.took(w, out)
 	return nil
+}
+
+// took acknowledges rows that are on disk.
+func (s *Service) took(w http.ResponseWriter, out api.Published) {
+	s.metrics.rows.WithLabelValues(out.Dataset).Add(float64(out.Rows))
+	reply(w, http.StatusOK, out)
 }
 
 // stored adds to an error how many rows were taken before it.

@@ -37,7 +37,8 @@ const CrashStored = "gateway.stored"
 
 const (
 	sweepEvery     = 30 * time.Second
-	defaultMaxBody = 2 << 30 // bytes of a file
+	uploadsLast    = 24 * time.Hour // a body that was not taken by then belongs to a process that died
+	defaultMaxBody = 2 << 30        // bytes of a file
 )
 
 // Options of the gateway.
@@ -66,6 +67,7 @@ type Service struct {
 	versions   *scoring.Versions
 	scores     *scoreCache
 	points     *pointCache
+	metrics    *instruments
 	dead       *bus.Dead
 	// deciding makes requests of one process that check before they write take turns.
 	deciding sync.Mutex
@@ -81,6 +83,9 @@ func New(ctx context.Context, h *host.Host, r chi.Router, o Options) (lifecycle.
 	s := &Service{host: h, o: o, log: h.Log.With(zap.String("service", Name)), projection: projection.New(), live: newLive(),
 		data: rows.New(h.Engine, h.Blobs), versions: scoring.New(h.Blobs, h.Runtime), scores: newScoreCache(), points: newPointCache(), dead: bus.NewDead(h.JS)}
 	var err error
+	if s.metrics, err = newInstruments(h.Metrics); err != nil {
+		return nil, fmt.Errorf("start the gateway: %w", err)
+	}
 	if s.resources, err = host.State[declared](ctx, h, events.BucketResources); err != nil {
 		return nil, fmt.Errorf("start the gateway: %w", err)
 	}
@@ -150,8 +155,11 @@ func (s *Service) follow(ctx context.Context, l *bus.Ledger, caughtUp chan<- str
 	})
 }
 
-// sweep says what crashed requests left in outboxes of resources.
+// sweep says what crashed requests left in outboxes of resources, and removes the bodies they left half-way.
 func (s *Service) sweep(ctx context.Context) {
+	if err := s.host.Blobs.SweepScratch(s.host.Clock().Add(-uploadsLast)); err != nil {
+		s.log.Warn("old uploads stay", zap.Error(err))
+	}
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {

@@ -151,7 +151,7 @@ func (w wanted) consumer() ([]string, error) {
 	for _, t := range types {
 		if outside(t) {
 			if len(w.types) > 0 {
-				return nil, fail(http.StatusUnprocessableEntity, "follow it with GET /api/v1/facts", "%s is not kept for subscriptions", t.Short())
+				return nil, fail(http.StatusUnprocessableEntity, "subscribe to another type; progress comes with GET /api/v1/facts", "%s is not kept for subscriptions", t.Short())
 			}
 			continue
 		}
