@@ -30,7 +30,7 @@ import (
 )
 
 // Patience is how long a test waits for what must happen.
-const Patience = 30 * time.Second
+const Patience = 2 * time.Minute
 
 // World is what processes share: the broker, and the directory with the blobs.
 type World struct {
