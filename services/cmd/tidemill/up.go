@@ -107,11 +107,15 @@ func withDemo(ctx context.Context, p platform.Options, o cli.UpOptions, ready <-
 		return err
 	case e := <-ready:
 		played := make(chan error, 1)
-		go func() { played <- play(ctx, o, e) }()
+		go func() {
+			defer close(played)
+			played <- play(ctx, o, e)
+		}()
 		select {
 		case err := <-ended:
 			stop()
-			<-played // it ended because the platform did: err says why
+			for range played { // it ended because the platform did: err says why
+			}
 			return err
 		case err := <-played:
 			if o.Once {
