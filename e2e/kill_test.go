@@ -26,7 +26,7 @@ var crashPoints = []string{
 	"ingestion.parquet", "ingestion.entry:3",
 	"validation.profiled", "state.validation.decided", "state.validation.said:2",
 	"monitoring.scored", "state.monitoring.decided", "state.monitoring.said:2",
-	"state.retraining.decided", "state.retraining.decided:4", "state.retraining.decided:5", "state.retraining.said:4",
+	"state.retraining.decided", "state.retraining.decided:6", "state.retraining.decided:8", "state.retraining.decided:9", "state.retraining.said:6",
 	"training.published", "training.packaged", "state.training.decided", "state.training.decided:2", "state.training.decided:3", "state.training.said",
 	"worker.claimed", "worker.trained", "worker.landed",
 	"evaluation.judged", "state.evaluation.decided", "state.evaluation.said",
