@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -66,7 +68,11 @@ func (a *app) up() *cobra.Command {
 				return err
 			}
 			o.Ready = func(r Running) { a.announce(r) }
-			return a.Up(c.Context(), o)
+			err := a.Up(c.Context(), o)
+			if o.Once { // it has an end of its own
+				return err
+			}
+			return unlessInterrupted(c.Context(), err)
 		},
 	}
 	connect(c, &o.Connection)
@@ -123,11 +129,19 @@ func (a *app) worker() *cobra.Command {
 					return wrongly("give those that the platform uses: --nats-url, --nats-token and --blob-url", "a worker needs --%s", name)
 				}
 			}
-			return a.Worker(c.Context(), o)
+			return unlessInterrupted(c.Context(), a.Worker(c.Context(), o))
 		},
 	}
 	connect(c, &o.Connection)
 	return c
+}
+
+// unlessInterrupted is nil for what ended because a person wanted it, even while it was starting.
+func unlessInterrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 func connect(c *cobra.Command, o *Connection) {

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -66,5 +67,15 @@ func TestUpsErrorsKeepTheirKind(t *testing.T) {
 		x.config.Up = func(context.Context, cli.UpOptions) error { return err }
 		require.Equal(t, code, x.run(t.Context(), nil, "up"))
 		require.Equal(t, "error: "+err.Error()+"\n", x.err.String())
+	}
+}
+
+func TestInterruptedUpIsDone(t *testing.T) {
+	t.Parallel()
+	for code, args := range map[int][]string{0: {"up"}, 1: {"up", "--demo", "--once"}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		x := newTerminal(false)
+		x.config.Up = func(ctx context.Context, _ cli.UpOptions) error { cancel(); return fmt.Errorf("start: %w", ctx.Err()) }
+		require.Equal(t, code, x.run(ctx, nil, args...), args)
 	}
 }
