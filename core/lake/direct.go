@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"unsafe"
 
 	bindings "github.com/duckdb/duckdb-go-bindings"
 
@@ -11,7 +12,7 @@ import (
 	"github.com/tidemill/tidemill/core/resource"
 )
 
-// direct is a second DuckDB of one thread, spoken to without database/sql: a statement over a single row takes a quarter of
+// direct is a second DuckDB of one thread, spoken to without database/sql: a statement over a few rows takes a quarter of
 // the time, since no goroutine watches its context and no other thread has to wake up. It holds no data and reaches no file.
 type direct struct {
 	mu   sync.Mutex
@@ -20,45 +21,90 @@ type direct struct {
 	used int // statements that are not closed
 }
 
-// Statement is a prepared SELECT of one row with typed parameters, on a connection of its own. It belongs to one goroutine at
-// a time.
+// Statement is a prepared SELECT over rows of typed values, on a connection of its own. It belongs to one goroutine at a time.
 type Statement struct {
 	owner *direct
 	conn  bindings.Connection
 	stmt  bindings.PreparedStatement
-	types []string // of the parameters, as column types
+	types []string // of the values of a row, as column types
 	texts []bool   // by result column: VARCHAR, else FLOAT
+	many  bool
+
+	list  []bindings.Value // with many: of one column
+	elems []bindings.LogicalType
+	null  bindings.Value
 }
 
-// Prepare makes a statement whose parameters $1, $2 … have the column types given and whose result columns are VARCHAR where
-// texts says so and FLOAT elsewhere. The caller closes it before the engine.
+// Param is the SQL of the i-th value of a row, from 0, for Prepare (many false) or PrepareMany.
+func Param(i int, columnType string, many bool) string {
+	if many {
+		return fmt.Sprintf("unnest($%d::%s[])", i+1, SQLType(columnType))
+	}
+	return fmt.Sprintf("$%d::%s", i+1, SQLType(columnType))
+}
+
+// Prepare makes a statement over one row of values of the column types given, which it names by Param, and of which none is null:
+// DuckDB plans a statement anew, at ten times the cost of running it, when a null comes where there was a value. It gives one
+// row, whose columns are VARCHAR where texts says so and FLOAT elsewhere. The caller closes it before the engine.
 func (e *Engine) Prepare(query string, types []string, texts []bool) (*Statement, error) {
-	conn, err := e.direct.connect()
-	if err != nil {
+	return e.statement(&Statement{owner: &e.direct, types: types, texts: texts}, query)
+}
+
+// PrepareMany is Prepare for a statement over any number of rows, of at least one value each, which may be null; it gives as many
+// rows. For one row it takes half as long again, for each further one a fraction.
+func (e *Engine) PrepareMany(query string, types []string, texts []bool) (*Statement, error) {
+	return e.statement(&Statement{owner: &e.direct, types: types, texts: texts, many: true}, query)
+}
+
+func (e *Engine) statement(s *Statement, query string) (_ *Statement, err error) {
+	if s.conn, err = e.direct.connect(); err != nil {
 		return nil, err
 	}
-	s := &Statement{owner: &e.direct, conn: conn, types: types, texts: texts}
-	if bindings.Prepare(conn, query, &s.stmt) == bindings.StateError {
-		err := errors.New(bindings.PrepareError(s.stmt))
+	if s.many {
+		s.null = bindings.CreateNullValue()
+		for _, t := range s.types {
+			s.elems = append(s.elems, bindings.CreateLogicalType(logicalType(t)))
+		}
+	}
+	if err := s.prepare(query); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
-	if n := int(bindings.PreparedStatementColumnCount(s.stmt)); n != len(texts) {
-		s.Close()
-		return nil, fmt.Errorf("prepare: %d result columns, not %d", n, len(texts))
+	return s, nil
+}
+
+func logicalType(columnType string) bindings.Type {
+	switch columnType {
+	case resource.TypeFloat64:
+		return bindings.TypeDouble
+	case resource.TypeInt64:
+		return bindings.TypeBigInt
+	case resource.TypeBoolean:
+		return bindings.TypeBoolean
+	case resource.TypeTimestamp:
+		return bindings.TypeTimestamp
 	}
-	for i, text := range texts {
+	return bindings.TypeVarchar
+}
+
+func (s *Statement) prepare(query string) error {
+	if bindings.Prepare(s.conn, query, &s.stmt) == bindings.StateError {
+		return errors.New(bindings.PrepareError(s.stmt))
+	}
+	if n := int(bindings.PreparedStatementColumnCount(s.stmt)); n != len(s.texts) {
+		return fmt.Errorf("%d result columns, not %d", n, len(s.texts))
+	}
+	for i, text := range s.texts {
 		want := bindings.TypeFloat
 		if text {
 			want = bindings.TypeVarchar
 		}
 		// The values are read as raw memory: a column of another type must never get that far.
 		if got := bindings.PreparedStatementColumnType(s.stmt, bindings.IdxT(i)); got != want {
-			s.Close()
-			return nil, fmt.Errorf("prepare: result column %d has type %d, not %d", i, got, want)
+			return fmt.Errorf("result column %d has type %d, not %d", i, got, want)
 		}
 	}
-	return s, nil
+	return nil
 }
 
 func (d *direct) connect() (conn bindings.Connection, err error) {
@@ -113,6 +159,12 @@ func (d *direct) close() error {
 
 // Close releases the statement and its connection.
 func (s *Statement) Close() {
+	if s.many {
+		bindings.DestroyValue(&s.null)
+		for i := range s.elems {
+			bindings.DestroyLogicalType(&s.elems[i])
+		}
+	}
 	bindings.DestroyPrepare(&s.stmt)
 	bindings.Disconnect(&s.conn)
 	s.owner.mu.Lock()
@@ -120,14 +172,20 @@ func (s *Statement) Close() {
 	s.owner.mu.Unlock()
 }
 
-// Run executes the statement with one value per parameter and gives each result column to number or text; valid is false
-// for null. A result without exactly one row is an error.
-func (s *Statement) Run(vals []rows.Value, number func(col int, x float32, valid bool), text func(col int, x string, valid bool)) error {
-	if len(vals) != len(s.types) {
-		return fmt.Errorf("the row has %d values, the statement takes %d", len(vals), len(s.types))
+// Run executes the statement over n rows of values, row by row, and gives each result to number or text; valid is false for null.
+// A result of another number of rows is an error; then nothing has been given.
+func (s *Statement) Run(n int, vals []rows.Value, number func(row, col int, x float32, valid bool), text func(row, col int, x string, valid bool)) error {
+	if len(vals) != n*len(s.types) || (n != 1 && !s.many) {
+		return fmt.Errorf("there are %d values, the statement takes rows of %d", len(vals), len(s.types))
 	}
-	for i := range vals {
-		if s.bind(bindings.IdxT(i+1), &vals[i], s.types[i]) == bindings.StateError {
+	for i := range s.types {
+		state := bindings.StateError
+		if s.many {
+			state = s.bindList(i, n, vals)
+		} else {
+			state = s.bind(bindings.IdxT(i+1), &vals[i], s.types[i])
+		}
+		if state == bindings.StateError {
 			return fmt.Errorf("bind value %d: %s", i, bindings.PrepareError(s.stmt))
 		}
 	}
@@ -141,26 +199,37 @@ func (s *Statement) Run(vals []rows.Value, number func(col int, x float32, valid
 		return errors.New("the statement gave no row")
 	}
 	defer bindings.DestroyDataChunk(&chunk)
-	if n := bindings.DataChunkGetSize(chunk); n != 1 {
-		return fmt.Errorf("the statement gave %d rows, not one", n)
+	if got := int(bindings.DataChunkGetSize(chunk)); got != n {
+		return fmt.Errorf("the statement gave %d rows, not %d", got, n)
 	}
-	for i, isText := range s.texts {
-		vec := bindings.DataChunkGetVector(chunk, bindings.IdxT(i))
+	s.give(chunk, n, number, text)
+	return nil
+}
+
+func (s *Statement) give(chunk bindings.DataChunk, n int, number func(row, col int, x float32, valid bool), text func(row, col int, x string, valid bool)) {
+	for col, isText := range s.texts {
+		vec := bindings.DataChunkGetVector(chunk, bindings.IdxT(col))
 		mask := bindings.VectorGetValidity(vec) // nil when no value is null
-		valid := mask == nil || bindings.ValidityMaskValueIsValid(mask, 0)
 		data := bindings.VectorGetData(vec)
-		switch {
-		case isText && valid:
-			text(i, bindings.StringTData((*bindings.StringT)(data)), true)
-		case isText:
-			text(i, "", false)
-		case valid:
-			number(i, *(*float32)(data), true)
-		default:
-			number(i, 0, false)
+		for row := range n {
+			valid := mask == nil || bindings.ValidityMaskValueIsValid(mask, bindings.IdxT(row))
+			switch {
+			case isText && valid:
+				text(row, col, bindings.StringTData(at[bindings.StringT](data, row)), true)
+			case isText:
+				text(row, col, "", false)
+			case valid:
+				number(row, col, *at[float32](data, row), true)
+			default:
+				number(row, col, 0, false)
+			}
 		}
 	}
-	return nil
+}
+
+// at is the i-th element of an array of DuckDB's.
+func at[T any](data unsafe.Pointer, i int) *T {
+	return (*T)(unsafe.Add(data, uintptr(i)*unsafe.Sizeof(*new(T))))
 }
 
 func (s *Statement) bind(i bindings.IdxT, v *rows.Value, columnType string) bindings.State {
@@ -178,4 +247,40 @@ func (s *Statement) bind(i bindings.IdxT, v *rows.Value, columnType string) bind
 		return bindings.BindTimestamp(s.stmt, i, bindings.NewTimestamp(v.I))
 	}
 	return bindings.BindVarchar(s.stmt, i, v.S)
+}
+
+// bindList binds the i-th value of n rows as a list.
+func (s *Statement) bindList(i, n int, vals []rows.Value) bindings.State {
+	s.list = s.list[:0]
+	for row := range n {
+		v := &vals[row*len(s.types)+i]
+		if v.Null {
+			s.list = append(s.list, s.null)
+			continue
+		}
+		s.list = append(s.list, value(v, s.types[i]))
+	}
+	list := bindings.CreateListValue(s.elems[i], s.list)
+	state := bindings.BindValue(s.stmt, bindings.IdxT(i+1), list)
+	bindings.DestroyValue(&list)
+	for row := range n {
+		if !vals[row*len(s.types)+i].Null {
+			bindings.DestroyValue(&s.list[row])
+		}
+	}
+	return state
+}
+
+func value(v *rows.Value, columnType string) bindings.Value {
+	switch columnType {
+	case resource.TypeFloat64:
+		return bindings.CreateDouble(v.F)
+	case resource.TypeInt64:
+		return bindings.CreateInt64(v.I)
+	case resource.TypeBoolean:
+		return bindings.CreateBool(v.I != 0)
+	case resource.TypeTimestamp:
+		return bindings.CreateTimestamp(bindings.NewTimestamp(v.I))
+	}
+	return bindings.CreateVarchar(v.S)
 }

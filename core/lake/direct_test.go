@@ -2,6 +2,9 @@ package lake_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,27 +14,70 @@ import (
 	"github.com/tidemill/tidemill/core/resource"
 )
 
-func TestStatementOfOneRow(t *testing.T) {
+func TestStatements(t *testing.T) {
 	t.Parallel()
 	e := openEngine(t, 2, t.TempDir())
 	types := []string{resource.TypeInt64, resource.TypeBoolean, resource.TypeString, resource.TypeTimestamp, resource.TypeFloat64}
-	s, err := e.Prepare("SELECT ($1::BIGINT + $5::DOUBLE)::FLOAT, $2::BOOLEAN::FLOAT, $3::VARCHAR, year($4::TIMESTAMP)::FLOAT", types, []bool{false, false, true, false})
+	query := func(many bool) string {
+		var params []string
+		for i, ty := range types {
+			params = append(params, fmt.Sprintf("%s AS x%d", lake.Param(i, ty, many), i))
+		}
+		return "SELECT (x0 + x4)::FLOAT, x1::FLOAT, x2, year(x3)::FLOAT FROM (SELECT " + strings.Join(params, ", ") + ")"
+	}
+	texts := []bool{false, false, true, false}
+	one, err := e.Prepare(query(false), types, texts)
 	require.NoError(t, err)
-	var got []any
-	collect := func(vals ...rows.Value) []any {
-		got = nil
-		require.NoError(t, s.Run(vals, func(_ int, x float32, ok bool) { got = append(got, x, ok) }, func(_ int, x string, ok bool) { got = append(got, x, ok) }))
+	defer one.Close()
+	many, err := e.PrepareMany(query(true), types, texts)
+	require.NoError(t, err)
+	defer many.Close()
+	collect := func(s *lake.Statement, n int, vals ...rows.Value) [][]any {
+		got := make([][]any, n)
+		require.NoError(t, s.Run(n, vals, func(row, _ int, x float32, ok bool) { got[row] = append(got[row], any(x), ok) },
+			func(row, _ int, x string, ok bool) { got[row] = append(got[row], any(x), ok) }))
+		for i := range got { // one column after the other
+			require.Len(t, got[i], 8)
+		}
 		return got
 	}
-	require.Equal(t, []any{float32(3.5), true, float32(1), true, "a text that is longer than twelve bytes, ü", true, float32(2001), true},
-		collect(rows.Value{I: 3}, rows.Value{I: 1}, rows.Value{S: "a text that is longer than twelve bytes, ü"}, rows.Value{I: jan.UnixMicro()}, rows.Value{F: .5}))
+	long := "a text that is longer than twelve bytes, ü"
+	whole := []rows.Value{{I: 3}, {I: 1}, {S: long}, {I: jan.UnixMicro()}, {F: .5}}
+	want := []any{float32(3.5), true, float32(1), true, long, true, float32(2001), true}
+	require.Equal(t, [][]any{want}, collect(one, 1, whole...))
+	require.Equal(t, [][]any{want}, collect(many, 1, whole...))
 	null := rows.Value{Null: true}
-	require.Equal(t, []any{float32(0), false, float32(0), false, "", false, float32(0), false}, collect(null, null, null, null, null))
-	require.Equal(t, "", collect(null, null, rows.Value{}, null, null)[4])
-	require.Equal(t, true, got[5], "an empty text is no null")
-	require.ErrorContains(t, s.Run(nil, nil, nil), "0 values")
-	s.Close()
+	nulls := []rows.Value{null, null, null, null, null}
+	none := []any{float32(0), false, float32(0), false, "", false, float32(0), false}
+	require.Equal(t, [][]any{none}, collect(one, 1, nulls...), "slow, not wrong")
+	require.Equal(t, [][]any{none}, collect(many, 1, nulls...))
+	require.Equal(t, [][]any{want}, collect(one, 1, whole...))
+	empty := slices.Concat(nulls[:2], []rows.Value{{S: ""}}, nulls[:2])
+	require.Equal(t, []any{"", true}, collect(many, 1, empty...)[0][4:6], "an empty text is no null")
+	const n = 100
+	var vals []rows.Value
+	for i := range n {
+		whole[0].I = int64(i)
+		vals = append(vals, whole...)
+		if i%3 == 0 {
+			copy(vals[5*i:], nulls)
+		}
+	}
+	for i, row := range collect(many, n, vals...) {
+		if i%3 == 0 {
+			require.Equal(t, none, row, i)
+			continue
+		}
+		require.Equal(t, float32(i)+.5, row[0], i)
+		require.Equal(t, want[2:], row[2:], i)
+	}
+	require.ErrorContains(t, one.Run(1, nil, nil, nil), "0 values")
+	require.ErrorContains(t, one.Run(2, slices.Concat(whole, whole), nil, nil), "10 values")
+}
 
+func TestStatementsThatCannotBe(t *testing.T) {
+	t.Parallel()
+	e := openEngine(t, 2, t.TempDir())
 	for q, text := range map[string]string{
 		"SELECT 1":                         "not", // INTEGER, not FLOAT
 		"SELECT 1::FLOAT, 2::FLOAT":        "2 result columns",
@@ -49,8 +95,8 @@ func TestStatementOfOneRow(t *testing.T) {
 	} {
 		s, err := e.Prepare(q, nil, []bool{false})
 		require.NoError(t, err, q)
-		nop := func(int, float32, bool) {}
-		require.ErrorContains(t, s.Run(nil, nop, nil), text, q)
+		nop := func(int, int, float32, bool) {}
+		require.ErrorContains(t, s.Run(1, nil, nop, nil), text, q)
 		s.Close()
 	}
 }

@@ -2,6 +2,7 @@ package features_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,14 +38,43 @@ func BenchmarkOnlineRow(b *testing.B) {
 	e, _ := engine(b)
 	o, err := compile(b, e, flightsSQL, late, resource.TaskBinary).Online(context.Background())
 	require.NoError(b, err)
-	defer func() { require.NoError(b, o.Close()) }()
-	row := map[string]any{"date": "2001-01-01T06:30:00Z", "distance": 300.0, "origin": "SFO", "destination": "JFK"}
-	b.ReportAllocs()
-	for b.Loop() {
-		vals, _ := o.Bind(row)
-		if _, err := o.Compute(context.Background(), [][]rows.Value{vals}); err != nil {
-			b.Fatal(err)
+	defer o.Close()
+	for name, row := range map[string]map[string]any{
+		"whole": {"date": "2001-01-01T06:30:00Z", "distance": 300.0, "origin": "SFO", "destination": "JFK"},
+		"null":  {"date": "2001-01-01T06:30:00Z", "origin": "SFO", "destination": "JFK"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				vals, _ := o.Bind(row)
+				if _, err := o.Compute(context.Background(), [][]rows.Value{vals}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkOnlineRows tells what a row costs among others.
+func BenchmarkOnlineRows(b *testing.B) {
+	e, _ := engine(b)
+	o, err := compile(b, e, flightsSQL, late, resource.TaskBinary).Online(context.Background())
+	require.NoError(b, err)
+	defer o.Close()
+	vals := bind(b, o, []map[string]any{{"date": "2001-01-01T06:30:00Z", "distance": 300.0, "origin": "SFO", "destination": "JFK"}})[0]
+	for _, n := range []int{1, 4, 16} {
+		bound := make([][]rows.Value, n)
+		for i := range bound {
+			bound[i] = vals
 		}
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := o.Compute(context.Background(), bound); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/row")
+		})
 	}
 }
 

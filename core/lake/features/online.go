@@ -3,32 +3,34 @@ package features
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 
 	"github.com/tidemill/tidemill/core/lake"
 	"github.com/tidemill/tidemill/core/lake/rows"
+	"github.com/tidemill/tidemill/core/resource"
 )
 
 // manyRows is from how many rows on a table beats as many single statements.
 const manyRows = 32
 
-// Online computes features of rows that are not at rest, as serving does. It is safe for concurrent use; each concurrent
-// caller has a connection with a prepared statement of its own, kept for the next.
+// Online computes features of rows that are not at rest, as serving does. It is safe for concurrent use. Callers that come while
+// others are served are served together: DuckDB takes hardly longer for some rows than for one.
 type Online struct {
 	f       *Features
 	checker *rows.Checker
-	types   []string // of Used
-	single  string
-	mu      sync.Mutex
-	idle    []*lake.Statement
-	closed  bool
-}
+	types   []string // of Used; without any, of a column that holds nothing
+	texts   []bool   // by feature
 
-// maxIdle bounds what a burst of callers leaves behind.
-const maxIdle = 16
+	mu      sync.Mutex
+	closed  bool
+	idle    []*runner
+	running int
+	limit   int    // of runners at work
+	waiting []*job // in the order of their coming, while all runners are at work
+}
 
 // Online prepares the features for single rows. The caller closes it before the engine.
 func (f *Features) Online(ctx context.Context) (*Online, error) {
@@ -39,33 +41,38 @@ func (f *Features) Online(ctx context.Context) (*Online, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare features: %w", err)
 	}
-	o := &Online{f: f, checker: checker}
-	var params []string
-	for i, name := range f.Used {
+	// As many as leave room for what else a server does: waiting callers go together.
+	o := &Online{f: f, checker: checker, limit: max(1, runtime.GOMAXPROCS(0)/2)}
+	for _, name := range f.Used {
 		c, _ := f.spec.Column(name)
 		o.types = append(o.types, c.Type)
-		params = append(params, fmt.Sprintf("$%d::%s AS %s", i+1, lake.SQLType(c.Type), lake.Ident(name)))
 	}
-	if len(params) == 0 {
-		params = []string{"NULL AS unused"}
+	if len(o.types) == 0 {
+		o.types = []string{resource.TypeBoolean}
 	}
-	o.single = "SELECT " + strings.Join(f.items(false), ", ") + " FROM " + f.inner("(SELECT "+strings.Join(params, ", ")+") t")
-	s, err := o.take() // a statement that cannot be prepared fails here, not at the first request
-	if err != nil {
-		return nil, err
+	for _, kind := range f.Kinds {
+		o.texts = append(o.texts, kind == Text)
 	}
-	o.give(s)
+	r := &runner{o: o}
+	for _, null := range []bool{true, false} { // what cannot be prepared fails here, not at the first request
+		r.vals = append(r.vals[:0], rows.Value{Null: null})
+		if _, err := r.statement(1); err != nil {
+			r.close()
+			return nil, fmt.Errorf("prepare features: %w", err)
+		}
+	}
+	o.give(r)
 	return o, nil
 }
 
-// Close closes the idle connections; those in use close when they are given back.
+// Close closes the statements; those in use close when they are given back.
 func (o *Online) Close() error {
 	o.mu.Lock()
 	idle := o.idle
 	o.idle, o.closed = nil, true
 	o.mu.Unlock()
-	for _, s := range idle {
-		s.Close()
+	for _, r := range idle {
+		r.close()
 	}
 	return nil
 }
@@ -105,26 +112,27 @@ func (o *Online) Compute(ctx context.Context, bound [][]rows.Value) (*Matrix, er
 	if len(bound) >= manyRows {
 		return m, o.table(ctx, bound, m)
 	}
-	s, err := o.take()
-	if err != nil {
-		return nil, err
-	}
-	defer o.give(s)
 	for _, vals := range bound {
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("compute features: %w", err)
+		if len(vals) != len(o.f.Used) {
+			return nil, fmt.Errorf("compute features: the row has %d values, %d columns are used", len(vals), len(o.f.Used))
 		}
-		if err := s.Run(vals, m.number, m.text); err != nil {
-			return nil, fmt.Errorf("compute features: %w", advise(err))
-		}
-		m.Rows++
+	}
+	if o.isClosed() {
+		return nil, fmt.Errorf("compute features: %w", errClosed)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("compute features: %w", err)
+	}
+	if err := o.together(bound, m); err != nil {
+		return nil, fmt.Errorf("compute features: %w", advise(err))
 	}
 	return m, nil
 }
 
-func (m *Matrix) number(col int, x float32, valid bool) { m.Columns[col].number(x, valid) }
-func (m *Matrix) text(col int, x string, _ bool) {
-	m.Columns[col].Texts = append(m.Columns[col].Texts, x)
+func (o *Online) isClosed() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.closed
 }
 
 func (m *Matrix) addRow(v []driver.Value) error {
@@ -142,8 +150,8 @@ func (o *Online) table(ctx context.Context, bound [][]rows.Value, m *Matrix) err
 		columns = append(columns, lake.Ident(name)+" "+lake.SQLType(o.types[i]))
 	}
 	for _, vals := range bound {
-		if len(vals) != len(o.types) {
-			return fmt.Errorf("compute features: a row has %d values, %d columns are used", len(vals), len(o.types))
+		if len(vals) != len(o.f.Used) {
+			return fmt.Errorf("compute features: a row has %d values, %d columns are used", len(vals), len(o.f.Used))
 		}
 	}
 	fill := func(row int, dst []driver.Value) {
@@ -159,40 +167,4 @@ func (o *Online) table(ctx context.Context, bound [][]rows.Value, m *Matrix) err
 		return fmt.Errorf("compute features: %w", advise(err))
 	}
 	return nil
-}
-
-func (o *Online) take() (*lake.Statement, error) {
-	o.mu.Lock()
-	if o.closed {
-		o.mu.Unlock()
-		return nil, errors.New("compute features: the model is closed")
-	}
-	if n := len(o.idle); n > 0 {
-		s := o.idle[n-1]
-		o.idle = o.idle[:n-1]
-		o.mu.Unlock()
-		return s, nil
-	}
-	o.mu.Unlock()
-	texts := make([]bool, len(o.f.Kinds))
-	for i, kind := range o.f.Kinds {
-		texts[i] = kind == Text
-	}
-	s, err := o.f.engine.Prepare(o.single, o.types, texts)
-	if err != nil {
-		return nil, fmt.Errorf("compute features: %w", err)
-	}
-	return s, nil
-}
-
-func (o *Online) give(s *lake.Statement) {
-	o.mu.Lock()
-	keep := !o.closed && len(o.idle) < maxIdle
-	if keep {
-		o.idle = append(o.idle, s)
-	}
-	o.mu.Unlock()
-	if !keep {
-		s.Close()
-	}
 }

@@ -1,0 +1,230 @@
+package features
+
+import (
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/tidemill/tidemill/core/lake"
+	"github.com/tidemill/tidemill/core/lake/rows"
+)
+
+// most is how many rows go together.
+const most = 64
+
+var errClosed = errors.New("the model is closed")
+
+// job is one caller's rows.
+type job struct {
+	bound [][]rows.Value
+	m     *Matrix
+	err   error
+	turn  chan bool // true: compute, for yourself and who waits; false: it is done
+}
+
+var jobs = sync.Pool{New: func() any { return &job{turn: make(chan bool, 1)} }}
+
+// together computes the features of bound rows into m, by itself or by another caller that takes them along.
+func (o *Online) together(bound [][]rows.Value, m *Matrix) error {
+	j := jobs.Get().(*job)
+	j.bound, j.m, j.err = bound, m, nil
+	o.mu.Lock()
+	lead := o.running < o.limit
+	if lead {
+		o.running++
+	} else {
+		o.waiting = append(o.waiting, j)
+	}
+	o.mu.Unlock()
+	if lead || <-j.turn {
+		o.lead(j)
+	}
+	err := j.err
+	j.bound, j.m = nil, nil
+	jobs.Put(j)
+	return err
+}
+
+// lead computes for a caller and those that wait, and hands the lead on.
+func (o *Online) lead(own *job) {
+	runtime.Gosched() // who is about to ask asks now, and goes along
+	r := o.take()
+	r.batch = append(r.batch[:0], own)
+	n := len(own.bound)
+	o.mu.Lock()
+	along := 0
+	for along < len(o.waiting) && n+len(o.waiting[along].bound) <= most {
+		n += len(o.waiting[along].bound)
+		along++
+	}
+	r.batch = append(r.batch, o.waiting[:along]...)
+	o.waiting = drop(o.waiting, along)
+	o.mu.Unlock()
+
+	r.run()
+	for _, j := range r.batch[1:] {
+		j.turn <- false
+	}
+	clear(r.batch)
+	o.give(r)
+
+	o.mu.Lock()
+	var next *job
+	if len(o.waiting) > 0 {
+		next = o.waiting[0]
+		o.waiting = drop(o.waiting, 1)
+	} else {
+		o.running--
+	}
+	o.mu.Unlock()
+	if next != nil {
+		next.turn <- true
+	}
+}
+
+// drop removes the first n.
+func drop(list []*job, n int) []*job {
+	rest := copy(list, list[n:])
+	clear(list[rest:])
+	return list[:rest]
+}
+
+func (o *Online) take() *runner {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := len(o.idle); n > 0 {
+		r := o.idle[n-1]
+		o.idle = o.idle[:n-1]
+		return r
+	}
+	return &runner{o: o}
+}
+
+func (o *Online) give(r *runner) {
+	o.mu.Lock()
+	keep := !o.closed
+	if keep {
+		o.idle = append(o.idle, r)
+	}
+	o.mu.Unlock()
+	if !keep {
+		r.close()
+	}
+}
+
+// runner has the statements of one who computes.
+type runner struct {
+	o     *Online
+	one   *lake.Statement // over a row without nulls
+	many  *lake.Statement // over any rows
+	batch []*job
+	work  []place
+	vals  []rows.Value
+}
+
+// place is a row of a job.
+type place struct {
+	*job
+	row int
+}
+
+func (r *runner) close() {
+	for _, s := range []*lake.Statement{r.one, r.many} {
+		if s != nil {
+			s.Close()
+		}
+	}
+}
+
+// statement is the one for r.vals.
+func (r *runner) statement(n int) (*lake.Statement, error) {
+	s, prepare, many := &r.many, r.o.f.engine.PrepareMany, true
+	if n == 1 && len(r.o.f.Used) > 0 && !slices.ContainsFunc(r.vals, func(v rows.Value) bool { return v.Null }) {
+		s, prepare, many = &r.one, r.o.f.engine.Prepare, false
+	}
+	if *s == nil {
+		if r.o.isClosed() {
+			return nil, errClosed
+		}
+		made, err := prepare(r.o.query(many), r.o.types, r.o.texts)
+		if err != nil {
+			return nil, err
+		}
+		*s = made
+	}
+	return *s, nil
+}
+
+// query computes the features of rows of values.
+func (o *Online) query(many bool) string {
+	params := make([]string, len(o.types))
+	for i, t := range o.types {
+		name := "unused"
+		if i < len(o.f.Used) {
+			name = o.f.Used[i]
+		}
+		params[i] = lake.Param(i, t, many) + " AS " + lake.Ident(name)
+	}
+	return "SELECT " + strings.Join(o.f.items(false), ", ") + " FROM " + o.f.inner("(SELECT "+strings.Join(params, ", ")+") t")
+}
+
+// run computes the batch. When some rows fail, each is tried alone: a caller must not suffer from another's row.
+func (r *runner) run() {
+	r.work = r.work[:0]
+	for _, j := range r.batch {
+		for row := range j.bound {
+			r.work = append(r.work, place{j, row})
+		}
+	}
+	all := r.work
+	for len(all) > 0 {
+		some := all[:min(most, len(all))]
+		all = all[len(some):]
+		if err := r.rows(some); err == nil || len(some) == 1 {
+			some[0].fail(err)
+			continue
+		}
+		for i := range some {
+			if some[i].err == nil {
+				some[i].fail(r.rows(some[i : i+1]))
+			}
+		}
+	}
+	clear(r.work)
+}
+
+func (j *job) fail(err error) {
+	if j.err == nil {
+		j.err = err
+	}
+}
+
+// rows computes up to most rows.
+func (r *runner) rows(work []place) error {
+	r.vals = r.vals[:0]
+	for _, p := range work {
+		r.vals = append(r.vals, p.bound[p.row]...)
+		if len(r.o.f.Used) == 0 {
+			r.vals = append(r.vals, rows.Value{Null: true}) // constants need rows too
+		}
+	}
+	s, err := r.statement(len(work))
+	if err != nil {
+		return err
+	}
+	err = s.Run(len(work), r.vals, func(row, col int, x float32, valid bool) {
+		work[row].m.Columns[col].number(x, valid)
+	}, func(row, col int, x string, _ bool) {
+		c := &work[row].m.Columns[col]
+		c.Texts = append(c.Texts, x)
+	})
+	if err != nil {
+		return err
+	}
+	for _, p := range work {
+		p.m.Rows++
+	}
+	return nil
+}
