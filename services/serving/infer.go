@@ -73,8 +73,7 @@ func (s *Service) answer(h *http.Request, r *request, v *version) error {
 	if r.answers, err = v.scorer.Score(h.Context(), r.batch); err != nil {
 		return scoring(err)
 	}
-	r.model, r.version, r.manifest, r.at = v.ref.Model, v.ref.Version, &v.manifest, s.host.Clock()
-	r.id = string(r.message.ID)
+	r.version, r.at, r.id = v, s.host.Clock(), string(r.message.ID)
 	r.write(v, asked)
 	return nil
 }

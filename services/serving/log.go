@@ -29,7 +29,7 @@ import (
 // Predictions are logged at most once, in about the order of the answers. When the log can't keep up, predictions are
 // answered, not logged, and counted as dropped.
 const (
-	linesPerMessage = 300
+	linesPerMessage = 500
 	bytesPerMessage = 256 << 10
 	pendingRows     = 50_000 // more are dropped
 	wakeRows        = linesPerMessage
@@ -63,6 +63,10 @@ type predictionLog struct {
 	pool     *requestPool
 	wake     chan struct{}
 
+	// Of the one who publishes.
+	messages map[string]*message
+	head     []byte
+
 	mu      sync.Mutex
 	pending []*request
 	rows    int
@@ -73,7 +77,7 @@ func newPredictionLog(h *host.Host, fraction float64, dropped prometheus.Counter
 	if fraction == 0 {
 		fraction = 1
 	}
-	l := &predictionLog{fraction: fraction, dropped: dropped, pool: pool, wake: make(chan struct{}, 1)}
+	l := &predictionLog{fraction: fraction, dropped: dropped, pool: pool, wake: make(chan struct{}, 1), messages: map[string]*message{}}
 	var err error
 	// A context of its own: its acknowledgements are nobody else's.
 	l.js, err = jetstream.New(h.NC, jetstream.WithPublishAsyncMaxPending(messagesInAir),
@@ -139,50 +143,70 @@ func (l *predictionLog) flush(spare []*request) []*request {
 	case <-l.wake: // this flush is its answer
 	default:
 	}
-	messages := map[string][]byte{}
-	counts := map[string]int{}
 	for i, r := range list {
+		l.head = r.appendHead(l.head[:0])
+		m := l.message(r.version.ref.Model)
 		for row := range r.batch.N {
 			if l.fraction < 1 && rand.Float64() >= l.fraction {
 				continue
 			}
-			b := r.appendLine(messages[r.model], row)
-			if counts[r.model]++; counts[r.model] >= linesPerMessage || len(b) >= bytesPerMessage {
-				l.publish(r.model, b)
-				b, counts[r.model] = nil, 0
+			m.data = r.appendLine(append(m.data, l.head...), row)
+			if m.lines++; m.lines >= linesPerMessage || len(m.data) >= bytesPerMessage {
+				l.publish(m)
 			}
-			messages[r.model] = b
 		}
 		l.pool.put(r)
 		list[i] = nil
 	}
-	for name, b := range messages {
-		if len(b) > 0 {
-			l.publish(name, b)
-		}
+	for name, m := range l.messages {
+		l.publish(m)
+		delete(l.messages, name)
 	}
 	return list
 }
 
-// publish sends without waiting for the acknowledgement, but not without end: with messagesInAir unanswered it gives up soon.
-func (l *predictionLog) publish(name string, b []byte) {
-	m := nats.NewMsg(events.PredictionsSubject(name))
-	m.Data = b
-	m.Header.Set(events.HeaderContent, events.ContentNDJSON)
-	if _, err := l.js.PublishMsgAsync(m); err != nil {
-		l.drop(lines(b))
-	}
+// message is what a model's predictions are gathered in.
+type message struct {
+	model string
+	data  []byte
+	lines int
 }
 
-// appendLine appends one row of the request with its line end.
-func (r *request) appendLine(b []byte, row int) []byte {
-	b = append(b, `{"time":"`...)
-	b = r.at.UTC().AppendFormat(b, time.RFC3339Nano)
-	b = oip.AppendString(append(b, `","model":`...), r.model)
-	b = oip.AppendString(append(b, `,"version":`...), r.version)
+func (l *predictionLog) message(model string) *message {
+	m := l.messages[model]
+	if m == nil {
+		m = &message{model: model}
+		l.messages[model] = m
+	}
+	return m
+}
+
+// publish sends without waiting for the acknowledgement, but not without end: with messagesInAir unanswered it gives up soon.
+func (l *predictionLog) publish(m *message) {
+	if m.lines == 0 {
+		return
+	}
+	msg := nats.NewMsg(events.PredictionsSubject(m.model))
+	msg.Data = m.data
+	msg.Header.Set(events.HeaderContent, events.ContentNDJSON)
+	if _, err := l.js.PublishMsgAsync(msg); err != nil {
+		l.drop(m.lines)
+	}
+	m.data, m.lines = make([]byte, 0, len(m.data)+len(m.data)/8), 0 // the broker's client keeps the old one
+}
+
+// appendHead appends what all rows of the request begin with.
+func (r *request) appendHead(b []byte) []byte {
+	b = r.at.UTC().AppendFormat(append(b, `{"time":"`...), time.RFC3339Nano)
+	b = append(append(b, '"'), r.version.logHead...)
 	if r.id != "" {
 		b = oip.AppendString(append(b, `,"id":`...), r.id)
 	}
+	return b
+}
+
+// appendLine appends the rest of one row with its line end.
+func (r *request) appendLine(b []byte, row int) []byte {
 	if row > 0 {
 		b = strconv.AppendInt(append(b, `,"row":`...), int64(row), 10)
 	}
@@ -192,7 +216,7 @@ func (r *request) appendLine(b []byte, row int) []byte {
 		b = r.appendFeatures(append(b, `,"features":{`...), row)
 	}
 	width := len(r.answers) / r.batch.N
-	if r.manifest.Task == resource.TaskRegression {
+	if r.version.manifest.Task == resource.TaskRegression {
 		b = oip.AppendFloat(append(b, `},"prediction":`...), r.answers[row])
 		return append(b, "}\n"...)
 	}
@@ -201,11 +225,8 @@ func (r *request) appendLine(b []byte, row int) []byte {
 }
 
 func (r *request) appendFeatures(b []byte, row int) []byte {
-	for i, f := range r.manifest.Features {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(oip.AppendString(b, f.Name), ':')
+	for i, f := range r.version.manifest.Features {
+		b = append(b, r.version.logKeys[i]...)
 		switch c := r.batch.Columns[i]; {
 		case f.Kind == model.KindString:
 			b = oip.AppendString(b, c.Text[row])
@@ -219,11 +240,8 @@ func (r *request) appendFeatures(b []byte, row int) []byte {
 }
 
 func (r *request) appendColumns(b []byte, row int) []byte {
-	for i, name := range r.raw.features.Used {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(oip.AppendString(b, name), ':')
+	for i := range r.raw.features.Used {
+		b = append(b, r.raw.logKeys[i]...)
 		v := r.bound[row][i]
 		switch {
 		case v.Null:
@@ -241,4 +259,16 @@ func (r *request) appendColumns(b []byte, row int) []byte {
 		}
 	}
 	return b
+}
+
+// keys are the names as JSON, as the members of an object begin.
+func keys(names []string) [][]byte {
+	out := make([][]byte, len(names))
+	for i, name := range names {
+		if i > 0 {
+			out[i] = []byte{','}
+		}
+		out[i] = append(oip.AppendString(out[i], name), ':')
+	}
+	return out
 }

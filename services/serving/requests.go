@@ -29,11 +29,10 @@ type request struct {
 	values []rows.Value
 
 	// What the log needs beside the inputs.
-	model, version string
-	id             string
-	at             time.Time
-	manifest       *model.Manifest
-	answers        []float32
+	version *version // its memory alone: it may be closed by then
+	id      string
+	at      time.Time
+	answers []float32
 
 	out []byte
 }
@@ -52,7 +51,7 @@ func (p *requestPool) put(r *request) {
 	if cap(r.body) > keepBody || cap(r.values)*40 > keepBody || cap(r.matrix) > keepBody || r.batch.N*len(r.batch.Columns) > keepBody {
 		return
 	}
-	r.raw, r.manifest, r.answers = nil, nil, nil
+	r.raw, r.version, r.answers = nil, nil, nil
 	p.pool.Put(r)
 }
 

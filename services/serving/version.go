@@ -33,6 +33,8 @@ type version struct {
 	place    map[string]int // of a feature, by name
 	head     []byte         // of every answer: {"model_name":…,"model_version":…
 	labels   [][]byte       // classes as JSON strings
+	logHead  []byte         // of a line of the log, after the time
+	logKeys  [][]byte       // of the features
 	observed prometheus.Observer
 
 	refs   atomic.Int64
@@ -48,6 +50,7 @@ type rawColumns struct {
 	online   *features.Online
 	types    []string       // of features.Used
 	place    map[string]int // in features.Used, by column
+	logKeys  [][]byte
 }
 
 // openVersion loads a package, verifies its digests and runs it once. Without a usable dataset the version still takes features.
@@ -71,6 +74,9 @@ func openVersion(ctx context.Context, h *host.Host, m *metrics, ref events.Versi
 	}
 	v.head = oip.AppendString([]byte(`{"model_name":`), ref.Model)
 	v.head = oip.AppendString(append(v.head, `,"model_version":`...), ref.Version)
+	v.logHead = oip.AppendString([]byte(`,"model":`), ref.Model)
+	v.logHead = oip.AppendString(append(v.logHead, `,"version":`...), ref.Version)
+	v.logKeys = keys(names(pkg.Manifest.Features))
 	for _, class := range pkg.Manifest.Classes {
 		v.labels = append(v.labels, oip.AppendString(nil, class))
 	}
@@ -94,7 +100,7 @@ func openColumns(ctx context.Context, h *host.Host, m model.Manifest, dataset ca
 	if err != nil {
 		return nil, fmt.Errorf("dataset %s, revision %d: %w", m.Dataset, dataset.Revision, err)
 	}
-	r := &rawColumns{spec: spec, features: f, place: map[string]int{}}
+	r := &rawColumns{spec: spec, features: f, place: map[string]int{}, logKeys: keys(f.Used)}
 	for i, name := range f.Used {
 		c, _ := spec.Column(name)
 		r.types = append(r.types, c.Type)
@@ -110,6 +116,14 @@ func openColumns(ctx context.Context, h *host.Host, m model.Manifest, dataset ca
 		return nil, errors.Join(err, r.online.Close())
 	}
 	return r, nil
+}
+
+func names(features []model.Feature) []string {
+	out := make([]string, len(features))
+	for i, f := range features {
+		out[i] = f.Name
+	}
+	return out
 }
 
 // check computes a row of nulls, which also warms the way, and compares the features with those that the model was trained on.

@@ -14,6 +14,9 @@ import (
 // most is how many rows go together.
 const most = 64
 
+// alone is how often one goes alone before it no longer looks for company.
+const alone = 16
+
 var errClosed = errors.New("the model is closed")
 
 // job is one caller's rows.
@@ -49,8 +52,10 @@ func (o *Online) together(bound [][]rows.Value, m *Matrix) error {
 
 // lead computes for a caller and those that wait, and hands the lead on.
 func (o *Online) lead(own *job) {
-	runtime.Gosched() // who is about to ask asks now, and goes along
 	r := o.take()
+	if r.company > 0 {
+		runtime.Gosched() // who is about to ask asks now, and goes along
+	}
 	r.batch = append(r.batch[:0], own)
 	n := len(own.bound)
 	o.mu.Lock()
@@ -63,6 +68,9 @@ func (o *Online) lead(own *job) {
 	o.waiting = drop(o.waiting, along)
 	o.mu.Unlock()
 
+	if r.company--; len(r.batch) > 1 {
+		r.company = alone
+	}
 	r.run()
 	for _, j := range r.batch[1:] {
 		j.turn <- false
@@ -122,6 +130,8 @@ type runner struct {
 	batch []*job
 	work  []place
 	vals  []rows.Value
+	// company is above 0 when others went along lately. Without it nobody is waited for: giving way costs a wake-up.
+	company int
 }
 
 // place is a row of a job.
