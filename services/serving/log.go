@@ -32,6 +32,7 @@ const (
 	linesPerMessage = 500
 	bytesPerMessage = 256 << 10
 	pendingRows     = 50_000 // more are dropped
+	bytesPerRow     = 512    // of a request; longer rows count as several
 	wakeRows        = linesPerMessage
 	flushEvery      = 100 * time.Millisecond
 	flushAtStop     = 5 * time.Second
@@ -91,24 +92,31 @@ func (l *predictionLog) drop(n int) { l.dropped.Add(float64(n)) }
 
 // add takes an answered request; it is the log's from now on. It never waits for the broker.
 func (l *predictionLog) add(r *request) {
+	weight := max(r.batch.N, len(r.body)/bytesPerRow)
+	if cap(r.body) > 2*len(r.body)+bytesPerRow {
+		r.body = nil // what waits must not weigh more than it counts
+	}
 	if r.batch.N == 0 || l.fraction < 0 {
 		l.pool.put(r)
 		return
 	}
 	l.mu.Lock()
-	if l.rows+r.batch.N > pendingRows {
+	if l.rows+weight > pendingRows {
 		l.mu.Unlock()
 		l.drop(r.batch.N)
 		l.pool.put(r)
 		return
 	}
 	l.pending = append(l.pending, r)
-	l.rows += r.batch.N
+	l.rows += weight
 	wake := l.rows >= wakeRows && !l.woken
 	l.woken = l.woken || wake
 	l.mu.Unlock()
 	if wake {
-		l.wake <- struct{}{} // has room: only one is on its way
+		select {
+		case l.wake <- struct{}{}:
+		default: // it is awake
+		}
 	}
 }
 

@@ -146,3 +146,17 @@ func TestALostLogHoldsUpNoRequest(t *testing.T) {
 		return p.metric("tidemill_serving_dropped_predictions_total") == float64(20*len(flightRows))
 	})
 }
+
+// TestWhatDoesNotFitTheLogIsDropped sends more rows at once than may wait.
+func TestWhatDoesNotFitTheLogIsDropped(t *testing.T) {
+	t.Parallel()
+	p := open(t)
+	p.promote(regression(t, "z", "1"))
+	const n = 50_001
+	status, a := p.infer("z", map[string]any{"inputs": []tensor{{"distance", "INT64", []int{n}, make([]int, n)}}})
+	require.Equal(t, http.StatusOK, status, a.Error)
+	require.Len(t, a.numbers(t, "prediction"), n)
+	require.Equal(t, float64(n), p.metric("tidemill_serving_dropped_predictions_total"))
+	_, _ = p.infer("z", one("distance", "INT64", "[1]", "[1]"))
+	hosttest.Await(t, "the next one is logged", func() bool { lines, _ := p.logged("z"); return len(lines) == 1 })
+}

@@ -198,7 +198,7 @@ func TestDeletedModelsAreUnloaded(t *testing.T) {
 	var e struct{ Error string }
 	hosttest.Await(t, "it is gone", func() bool { return p.get("/v2/models/late", &e) == http.StatusNotFound })
 	require.Contains(t, e.Error, "other")
-	require.Equal(t, 1.0, p.metric("tidemill_serving_loaded_versions"))
+	hosttest.Await(t, "it is closed", func() bool { return p.metric("tidemill_serving_loaded_versions") == 1 })
 	status, _ := p.infer("other", map[string]any{"inputs": featureTensors()})
 	require.Equal(t, http.StatusOK, status)
 	p.promote(binary(t, "late", "2", 1))
@@ -264,5 +264,5 @@ func TestColumnsFollowTheDataset(t *testing.T) {
 		status, _ := p.infer("sum", `{"parameters":{"input":"columns"},"inputs":[{"name":"distance","datatype":"FP64","shape":[1],"data":[1]},{"name":"seats","datatype":"INT64","shape":[1],"data":[2]}]}`)
 		return status == http.StatusOK
 	})
-	require.Equal(t, 1.0, p.metric("tidemill_serving_loaded_versions"))
+	hosttest.Await(t, "the versions before are closed", func() bool { return p.metric("tidemill_serving_loaded_versions") == 1 })
 }
