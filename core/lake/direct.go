@@ -179,7 +179,7 @@ func (s *Statement) Run(n int, vals []rows.Value, number func(row, col int, x fl
 		return fmt.Errorf("there are %d values, the statement takes rows of %d", len(vals), len(s.types))
 	}
 	for i := range s.types {
-		state := bindings.StateError
+		var state bindings.State
 		if s.many {
 			state = s.bindList(i, n, vals)
 		} else {
