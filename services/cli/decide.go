@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/events"
+	"github.com/tidemill/tidemill/infra/lifecycle"
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/api/call"
 	"github.com/tidemill/tidemill/services/cli/render"
@@ -86,7 +87,7 @@ func (r *retraining) settled(ctx context.Context) (api.Model, error) {
 		if m.Observed >= d.Segments && m.Decided >= m.Observed || time.Now().After(deadline) {
 			return m, nil
 		}
-		if err := pause(ctx, lookEvery); err != nil {
+		if err := lifecycle.Pause(ctx, lookEvery); err != nil {
 			return m, err
 		}
 	}
@@ -125,7 +126,7 @@ func (r *retraining) follow(ctx context.Context, asked api.Asked, before *events
 				r.screen.draw(append([]string{"waiting for the running cycle"}, cycleLines(*m.Cycle)...))
 			}
 		}
-		if err := pause(ctx, lookEvery); err != nil {
+		if err := lifecycle.Pause(ctx, lookEvery); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -130,17 +129,5 @@ func (a *app) bar(most int64, what string, bytes bool) *progressbar.ProgressBar 
 func finish(bar *progressbar.ProgressBar) {
 	if bar != nil {
 		_ = bar.Finish() // nothing but the terminal can fail
-	}
-}
-
-// pause waits between two looks, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
 	}
 }

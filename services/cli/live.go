@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tidemill/tidemill/infra/lifecycle"
 	"github.com/tidemill/tidemill/services/api/call"
 )
 
@@ -23,7 +24,7 @@ func (b *backoff) reset() { b.next = 0 }
 
 func (b *backoff) wait(ctx context.Context) error {
 	b.next = min(max(2*b.next, firstPause), mostPause)
-	return pause(ctx, b.next)
+	return lifecycle.Pause(ctx, b.next)
 }
 
 // live hands events to handle until ctx ends (nil) or handle returns an error; call.ErrStop ends it well. When the connection is

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill/infra/lifecycle"
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/api/call"
 	"github.com/tidemill/tidemill/services/cli/render"
@@ -118,7 +119,7 @@ func (a *app) follow(ctx context.Context, p publishFlags, done api.Published) (a
 		case bar != nil:
 			_ = bar.Set64(batch.Accepted + batch.Quarantined) // nothing but the terminal can fail
 		}
-		if err := pause(ctx, lookEvery); err != nil {
+		if err := lifecycle.Pause(ctx, lookEvery); err != nil {
 			return batch, err
 		}
 	}

@@ -6,7 +6,6 @@ package demo
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/examples"
+	"github.com/tidemill/tidemill/infra/lifecycle"
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/api/call"
 )
@@ -122,7 +122,7 @@ func (p *player) first(ctx context.Context) ([]flight, error) {
 		if m.Cycles[events.OutcomeFailed]+m.Cycles[events.OutcomeRejected] > 0 {
 			return nil, fmt.Errorf("the first cycle gave no model; look with: tidemill get cycles --model %s", model)
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := lifecycle.Pause(ctx, 20*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}
@@ -153,7 +153,7 @@ func (p *player) stream(ctx context.Context, rest []flight) error {
 			return err
 		}
 		if p.o.Pause > 0 {
-			if err := pause(ctx, p.o.Pause); err != nil {
+			if err := lifecycle.Pause(ctx, p.o.Pause); err != nil {
 				return err
 			}
 		}
@@ -198,7 +198,7 @@ func (p *player) settle(ctx context.Context, last bool) error {
 				return p.tell(ctx, m)
 			}
 		}
-		if err := pause(ctx, 5*time.Millisecond); err != nil {
+		if err := lifecycle.Pause(ctx, 5*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -264,7 +264,7 @@ func (p *player) askAtWeeks(ctx context.Context, next time.Time) error {
 			p.asked = append(p.asked, LastWeek{Week: after, Cycle: c.Cycle, Outcome: c.Outcome, Reason: c.Reason})
 			return p.tell(ctx, m)
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := lifecycle.Pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -272,17 +272,4 @@ func (p *player) askAtWeeks(ctx context.Context, next time.Time) error {
 
 func (p *player) model(ctx context.Context) (api.Model, error) {
 	return call.Get[api.Model](ctx, p.o.API, "/api/v1/models/"+model, nil)
-}
-
-var errStopped = errors.New("stopped")
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %w", errStopped, context.Cause(ctx))
-	case <-t.C:
-		return nil
-	}
 }

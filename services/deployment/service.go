@@ -42,7 +42,7 @@ func New(ctx context.Context, h *host.Host) (lifecycle.Component, error) {
 		Name:   Name,
 		Hears:  []events.Type{events.CandidateApprovedType, events.RollbackAskedType, events.ResourceDeletedType},
 		Handle: s.handle,
-		Sweep:  func(ctx context.Context) error { _, err := docs.Sweep(ctx, h.Bus); return err },
+		Outbox: docs,
 	}), nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/core/evaluation"
-	"github.com/tidemill/tidemill/core/model"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/internal/catalog"
 	"github.com/tidemill/tidemill/services/internal/scoring"
@@ -38,15 +37,10 @@ func (s *Service) score(ctx context.Context, ref events.Version, q question) (sc
 
 // whyBroken tells a version that can't be scored from trouble of the platform, which passes.
 func whyBroken(err error) (reason string, broken bool) {
-	var failure *runtime.Failure
-	var contract *model.BrokenContract
-	var nan *model.NotFinite
 	switch {
-	case err == nil:
-		return "", false
 	case errors.Is(err, scoring.ErrNoRows):
 		return "there is no held-out row with a label that no compared version has seen", true
-	case errors.As(err, &failure), errors.As(err, &contract), errors.As(err, &nan), errors.Is(err, model.ErrCorrupt):
+	case scoring.Unfit(err):
 		return err.Error(), true
 	}
 	return "", false

@@ -51,7 +51,7 @@ func New(ctx context.Context, h *host.Host) (lifecycle.Component, error) {
 		Name:   Name,
 		Hears:  []events.Type{events.CandidateTrainedType, events.ModelReadyType, events.ResourceDeletedType},
 		Handle: s.handle,
-		Sweep:  func(ctx context.Context) error { _, err := docs.Sweep(ctx, h.Bus); return err },
+		Outbox: docs,
 	})
 	return lifecycle.Func(func(ctx context.Context, ready func()) error {
 		defer s.versions.Close()

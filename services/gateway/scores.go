@@ -11,7 +11,6 @@ import (
 
 	"github.com/tidemill/tidemill/core/evaluation"
 	"github.com/tidemill/tidemill/core/lake"
-	"github.com/tidemill/tidemill/core/model"
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/internal/catalog"
@@ -145,10 +144,7 @@ func (s *Service) score(ctx context.Context, m, dataset catalog.Resource, ref ev
 
 // cannotScore tells a version that doesn't fit the rows from trouble of the platform.
 func cannotScore(ref events.Version, err error) error {
-	var failure *runtime.Failure
-	var contract *model.BrokenContract
-	var nan *model.NotFinite
-	if errors.As(err, &failure) || errors.As(err, &contract) || errors.As(err, &nan) {
+	if scoring.Unfit(err) {
 		return fail(http.StatusUnprocessableEntity, "", "version %s of %s can't score these rows: %s", ref.Version, ref.Model, err)
 	}
 	return err

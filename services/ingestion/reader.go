@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tidemill/tidemill/events"
+	"github.com/tidemill/tidemill/infra/lifecycle"
 )
 
 const (
@@ -59,7 +60,7 @@ func (r *reader) run(ctx context.Context, out chan<- chunk) {
 			backoff = minBackoff
 		}
 		r.log.Warn("reading rows was interrupted", zap.Error(err), zap.Duration("after", backoff))
-		if !pause(ctx, backoff) {
+		if lifecycle.Pause(ctx, backoff) != nil {
 			return
 		}
 		backoff = min(2*backoff, maxBackoff)

@@ -99,7 +99,7 @@ func (s *Service) ingest(ctx context.Context, dataset string) {
 			backoff = minBackoff
 		}
 		log.Warn("ingestion was interrupted; it goes on from the last segment", zap.Error(err), zap.Duration("after", backoff))
-		if !pause(ctx, backoff) {
+		if lifecycle.Pause(ctx, backoff) != nil {
 			return
 		}
 		backoff = min(2*backoff, maxBackoff)
@@ -114,16 +114,4 @@ func guarded(ctx context.Context, run func(context.Context) error) (err error) {
 		}
 	}()
 	return run(ctx)
-}
-
-// pause waits; it tells whether ctx still lives.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/tidemill/tidemill/core/evaluation"
 	"github.com/tidemill/tidemill/core/lake"
-	"github.com/tidemill/tidemill/core/model"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/obs"
 	"github.com/tidemill/tidemill/infra/state"
@@ -78,7 +77,7 @@ func (s *Service) look(ctx context.Context, p events.SegmentAccepted, m catalog.
 				return out, err
 			}
 			now.Version, now.Scores = out.version, out.scores
-		case cannotScore(err):
+		case errors.Is(err, scoring.ErrNoRows), scoring.Unfit(err):
 			s.host.Log.Warn("the champion can't score a segment", obs.Model(m.Name()), zap.Uint64("ordinal", p.Ordinal), zap.Error(err))
 		default:
 			return out, err
@@ -121,15 +120,6 @@ func (s *Service) keep(ctx context.Context, p events.SegmentAccepted, m catalog.
 	}
 	s.scores.entries.Add(blob.SHA256, x)
 	return &blob, metrics, nil
-}
-
-// cannotScore tells a champion that doesn't fit the rows from trouble of the platform, which passes.
-func cannotScore(err error) bool {
-	var failure *runtime.Failure
-	var contract *model.BrokenContract
-	var nan *model.NotFinite
-	return errors.Is(err, scoring.ErrNoRows) || errors.As(err, &failure) || errors.As(err, &contract) || errors.As(err, &nan) ||
-		errors.Is(err, model.ErrCorrupt)
 }
 
 // conclude decides: alerts that begin and end, then the observation.

@@ -84,7 +84,7 @@ func New(ctx context.Context, h *host.Host) (lifecycle.Component, error) {
 		Hears: []events.Type{events.SegmentAcceptedType, events.SegmentQuarantinedType, events.ModelReadyType, events.ResourceDeletedType,
 			events.TimerFiredType},
 		Handle: s.handle,
-		Sweep:  func(ctx context.Context) error { _, err := docs.Sweep(ctx, h.Bus); return err },
+		Outbox: docs,
 		Timers: s.timers,
 	})
 	return lifecycle.Func(func(ctx context.Context, ready func()) error {

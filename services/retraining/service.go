@@ -43,7 +43,7 @@ func New(ctx context.Context, h *host.Host) (lifecycle.Component, error) {
 			events.CandidateFailedType, events.CandidateRejectedType, events.RolloutRolledBackType, events.ModelReadyType,
 			events.TimerFiredType},
 		Handle: s.handle,
-		Sweep:  func(ctx context.Context) error { _, err := docs.Sweep(ctx, h.Bus); return err },
+		Outbox: docs,
 		Timers: s.timers,
 	}), nil
 }

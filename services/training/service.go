@@ -65,7 +65,7 @@ func New(ctx context.Context, h *host.Host) (lifecycle.Component, error) {
 		Name:   Name,
 		Hears:  []events.Type{events.CycleRequestedType, events.TrialFinishedType, events.CycleEndedType},
 		Handle: s.handle,
-		Sweep:  func(ctx context.Context) error { _, err := docs.Sweep(ctx, h.Bus); return err },
+		Outbox: docs,
 	}), nil
 }
 

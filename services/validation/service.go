@@ -46,7 +46,7 @@ func New(ctx context.Context, h *host.Host) (lifecycle.Component, error) {
 	s := &Service{host: h, docs: docs}
 	return decider.New(h, decider.Spec{
 		Name: Name, Hears: []events.Type{events.SegmentWrittenType}, Handle: s.handle,
-		Sweep: func(ctx context.Context) error { _, err := docs.Sweep(ctx, h.Bus); return err },
+		Outbox: docs,
 	}), nil
 }
 

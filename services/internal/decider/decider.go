@@ -16,6 +16,7 @@ import (
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/bus"
 	"github.com/tidemill/tidemill/infra/lifecycle"
+	"github.com/tidemill/tidemill/infra/state"
 	"github.com/tidemill/tidemill/services/internal/host"
 )
 
@@ -31,13 +32,18 @@ type Timer struct {
 	Due             time.Time
 }
 
+// Outbox is a bucket of documents with facts still to be said.
+type Outbox interface {
+	Sweep(ctx context.Context, sayer state.Sayer) (int, error)
+}
+
 // Spec is what a service decides on, and how.
 type Spec struct {
 	Name   string
 	Hears  []events.Type
 	Handle func(ctx context.Context, f events.Fact) error
-	// Sweep says what is left in outboxes. Optional.
-	Sweep func(ctx context.Context) error
+	// Outbox holds the facts that crashed decisions left unsaid: the service's documents. Optional.
+	Outbox Outbox
 	// Timers lists the service's open timers. A timer that has fired must be gone from the list once its fact is handled. Optional.
 	Timers func(ctx context.Context, now time.Time) ([]Timer, error)
 	// While runs as long as the lease is held, beside the handling of facts. Optional.
@@ -70,7 +76,7 @@ func (d *Decider) Run(ctx context.Context, ready func()) error {
 		}
 		// The broker may be away; another instance may take over meanwhile.
 		log.Warn("deciding was interrupted; trying again", zap.Error(err))
-		if err := pause(ctx, time.Second); err != nil {
+		if err := lifecycle.Pause(ctx, time.Second); err != nil {
 			return nil
 		}
 	}
@@ -87,7 +93,7 @@ func (d *Decider) decide(ctx context.Context) error {
 			return handlers.Run(ctx, func() {})
 		})
 	}
-	if d.spec.Sweep != nil {
+	if d.spec.Outbox != nil {
 		g.Go(func() error { return d.every(ctx, sweepEvery, d.sweep) })
 	}
 	if d.spec.Timers != nil {
@@ -115,10 +121,10 @@ func (d *Decider) handle(ctx context.Context, f events.Fact) error {
 }
 
 func (d *Decider) sweep(ctx context.Context) error {
-	if d.spec.Sweep == nil {
+	if d.spec.Outbox == nil {
 		return nil
 	}
-	if err := d.spec.Sweep(ctx); err != nil {
+	if _, err := d.spec.Outbox.Sweep(ctx, d.host.Bus); err != nil {
 		return fmt.Errorf("sweep outboxes of %s: %w", d.spec.Name, err)
 	}
 	return nil
@@ -173,16 +179,5 @@ func (d *Decider) every(ctx context.Context, period time.Duration, do func(conte
 				return err
 			}
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
 	}
 }

@@ -88,6 +88,15 @@ func (x *Version) Query(dataset string, columns []resource.Column, segments []ev
 		Task: x.Manifest.Task, Range: in}
 }
 
+// Unfit tells a version that doesn't fit the rows it was given, for which trying again is useless, from trouble of the platform,
+// which passes.
+func Unfit(err error) bool {
+	var failure *runtime.Failure
+	var contract *model.BrokenContract
+	var nan *model.NotFinite
+	return errors.As(err, &failure) || errors.As(err, &contract) || errors.As(err, &nan) || errors.Is(err, model.ErrCorrupt)
+}
+
 // Scored are the rows that were judged, and their places among the rows that were given: a row whose class the version has not
 // seen in training can't be judged.
 type Scored struct {
