@@ -8,6 +8,14 @@ type RetrainAsked struct {
 	Window *Window `json:"window,omitempty"` // instead of the policy's
 	Reason string  `json:"reason,omitempty"`
 	By     string  `json:"by,omitempty"`
+	Import *Import `json:"import,omitempty"` // no training: this model goes through the gates
+}
+
+// Import is an existing model that a person brings.
+type Import struct {
+	ONNX           Blob      `json:"onnx"`
+	TrainedThrough time.Time `json:"trainedThrough"` // newest event time that it was trained on; zero when nobody knows
+	Name           string    `json:"name,omitempty"` // of the file
 }
 
 // RollbackAsked is a person's wish to put an earlier version back. To is empty for the previous champion.
@@ -87,6 +95,8 @@ type CycleRequested struct {
 	Causes        []Cause   `json:"causes"`
 	Deadline      time.Time `json:"deadline"` // wall clock
 	Manual        bool      `json:"manual,omitempty"`
+	WarmStart     bool      `json:"warmStart,omitempty"` // trials may begin from the champion
+	Import        *Import   `json:"import,omitempty"`    // no training: this model goes through the gates
 }
 
 // Outcomes of a cycle.
@@ -130,6 +140,9 @@ type TrialProgressed struct {
 	Message  string             `json:"message,omitempty"`
 	Metrics  map[string]float64 `json:"metrics,omitempty"`
 	Log      []string           `json:"log,omitempty"`
+
+	Candidate   string `json:"candidate"`
+	Checkpoints int    `json:"checkpoints,omitempty"` // stored so far
 }
 
 // Feature is one input of a model.
@@ -161,6 +174,21 @@ type TrialFinished struct {
 	Environment    map[string]string  `json:"environment,omitempty"`
 	Seconds        float64            `json:"seconds"`
 	LogTail        []string           `json:"logTail,omitempty"`
+
+	Params  map[string]any `json:"params,omitempty"`  // its hyperparameters
+	Extras  *Blob          `json:"extras,omitempty"`  // what else the trainer left beside its model, as a tar.gz
+	Code    *Blob          `json:"code,omitempty"`    // the source that it ran, as a tar.gz
+	Command []string       `json:"command,omitempty"` // what answers instead of an ONNX model
+	Log     *Blob          `json:"log,omitempty"`     // everything it printed
+	Curve   []Point        `json:"curve,omitempty"`   // the metric that early stopping watches; at most 200 points
+	Stopped bool           `json:"stopped,omitempty"` // early stopping ended it: it is no candidate
+	Worker  string         `json:"worker,omitempty"`  // who ran it
+}
+
+// Point is one figure that a trainer reported.
+type Point struct {
+	Step  int     `json:"step"` // the how-manieth report, from 1
+	Value float64 `json:"value"`
 }
 
 // Version names a version's package.
@@ -223,6 +251,29 @@ type CandidateApproved struct {
 	Cycle    string  `json:"cycle"`
 	Champion string  `json:"champion,omitempty"`
 	Verdict  Verdict `json:"verdict"`
+	// Judged is the version that passed the gates, when this one is the same recipe trained again on all mature rows.
+	Judged string `json:"judged,omitempty"`
+}
+
+// RefitRequested asks for the recipe of a version that passed its gates to be trained again on all mature rows. Evaluation
+// says it instead of candidate.approved, which follows when the refitted version is there.
+type RefitRequested struct {
+	Version
+	Cycle     string  `json:"cycle"`
+	Champion  string  `json:"champion,omitempty"`
+	Verdict   Verdict `json:"verdict"`
+	Candidate string  `json:"candidate"`
+	Trial     string  `json:"trial"` // whose recipe it is
+}
+
+// CandidateRefitted says that the recipe of a judged version was trained again on all mature rows, or could not be.
+type CandidateRefitted struct {
+	Cycle    string   `json:"cycle"`
+	Model    string   `json:"model"`
+	Judged   Version  `json:"judged"`
+	Refitted *Version `json:"refitted,omitempty"`
+	Trial    string   `json:"trial,omitempty"`
+	Reason   string   `json:"reason,omitempty"` // why there is no refitted version
 }
 
 // CandidateRejected ends a candidate.

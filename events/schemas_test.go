@@ -42,6 +42,8 @@ func payloads() map[events.Type]any {
 		events.CandidateFailedType:    &events.CandidateFailed{},
 		events.CandidateApprovedType:  &events.CandidateApproved{},
 		events.CandidateRejectedType:  &events.CandidateRejected{},
+		events.CandidateRefittedType:  &events.CandidateRefitted{},
+		events.RefitRequestedType:     &events.RefitRequested{},
 		events.RolloutStartedType:     &events.RolloutStarted{},
 		events.RolloutRolledBackType:  &events.RolloutRolledBack{},
 		events.ModelReadyType:         &events.ModelReady{},

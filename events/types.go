@@ -36,11 +36,13 @@ const (
 	TrialProgressedType Type = "dev.tidemill.trial.progressed.v1" // stream PROGRESS
 	TrialFinishedType   Type = "dev.tidemill.trial.finished.v1"
 	// training
-	CandidateTrainedType Type = "dev.tidemill.candidate.trained.v1"
-	CandidateFailedType  Type = "dev.tidemill.candidate.failed.v1"
+	CandidateTrainedType  Type = "dev.tidemill.candidate.trained.v1"
+	CandidateFailedType   Type = "dev.tidemill.candidate.failed.v1"
+	CandidateRefittedType Type = "dev.tidemill.candidate.refitted.v1"
 	// evaluation
 	CandidateApprovedType Type = "dev.tidemill.candidate.approved.v1"
 	CandidateRejectedType Type = "dev.tidemill.candidate.rejected.v1"
+	RefitRequestedType    Type = "dev.tidemill.refit.requested.v1"
 	// deployment
 	RolloutStartedType    Type = "dev.tidemill.rollout.started.v1"
 	RolloutRolledBackType Type = "dev.tidemill.rollout.rolled_back.v1"
@@ -56,7 +58,7 @@ func Types() []Type {
 		QuarantineReleasedType, QuarantineDroppedType,
 		SegmentWrittenType, SegmentAcceptedType, SegmentQuarantinedType, SegmentObservedType, AlertRaisedType, AlertResolvedType,
 		PolicyEvaluatedType, CycleRequestedType, CycleEndedType, TrialStartedType, TrialProgressedType, TrialFinishedType,
-		CandidateTrainedType, CandidateFailedType, CandidateApprovedType, CandidateRejectedType,
+		CandidateTrainedType, CandidateFailedType, CandidateRefittedType, CandidateApprovedType, CandidateRejectedType, RefitRequestedType,
 		RolloutStartedType, RolloutRolledBackType, ModelReadyType, TimerFiredType,
 	}
 }

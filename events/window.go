@@ -70,24 +70,40 @@ func (d *Duration) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// Window selects which rows before the hold-out a model trains on. At most one of Duration, Rows and Segments is set,
-// for a sliding window; none is set for an expanding one (all rows).
+// How a sample is drawn.
+const (
+	SampleReservoir = "reservoir" // each row as likely as any other
+	SampleBalanced  = "balanced"  // as many rows of each class, as far as there are
+)
+
+// Window selects which rows before the hold-out a model trains on. At most one of Duration, Rows, Segments and Sample is
+// set: the first three for a sliding window, Sample for that many rows drawn from all; none is set for an expanding one
+// (all rows).
 type Window struct {
 	Duration Duration `json:"duration,omitempty" yaml:"duration,omitempty"`
 	Rows     int64    `json:"rows,omitempty" yaml:"rows,omitempty"`
 	Segments int64    `json:"segments,omitempty" yaml:"segments,omitempty"`
+	Sample   int64    `json:"sample,omitempty" yaml:"sample,omitempty"` // rows
+	Method   string   `json:"method,omitempty" yaml:"method,omitempty"` // of the sample: reservoir or balanced
 }
 
 // Expanding reports whether the window takes every row.
 func (w Window) Expanding() bool { return w == Window{} }
 
-// ParseWindow reads what people type: "expanding", "sliding 7d", "sliding 50000rows", "sliding 12segments".
+// ParseWindow reads what people type: "expanding", "sliding 7d", "sliding 50000rows", "sliding 12segments", "sample 50000rows" or
+// "sample 50000rows balanced".
 func ParseWindow(s string) (Window, error) {
-	bad := fmt.Errorf("%q is not a window; write 'expanding', 'sliding 7d', 'sliding 50000rows' or 'sliding 12segments'", s)
+	bad := fmt.Errorf("%q is not a window; write 'expanding', 'sliding 7d', 'sliding 50000rows', 'sliding 12segments' or 'sample 50000rows [balanced]'", s)
 	f := strings.Fields(s)
 	switch {
 	case len(f) == 1 && f[0] == "expanding":
 		return Window{}, nil
+	case len(f) > 1 && f[0] == "sample":
+		w, ok := parseSample(f[1:])
+		if !ok {
+			return Window{}, bad
+		}
+		return w, nil
 	case len(f) != 2 || f[0] != "sliding":
 		return Window{}, bad
 	}
@@ -110,9 +126,23 @@ func ParseWindow(s string) (Window, error) {
 	return Window{Duration: d}, nil
 }
 
+func parseSample(f []string) (Window, bool) {
+	text, ok := strings.CutSuffix(f[0], "rows")
+	n, err := strconv.ParseInt(text, 10, 64)
+	w := Window{Sample: n, Method: SampleReservoir}
+	if len(f) == 2 {
+		w.Method = f[1]
+	}
+	return w, ok && err == nil && n > 0 && len(f) <= 2 && (w.Method == SampleReservoir || w.Method == SampleBalanced)
+}
+
 // String is ParseWindow's form.
 func (w Window) String() string {
 	switch {
+	case w.Sample > 0 && w.Method == SampleBalanced:
+		return fmt.Sprintf("sample %drows balanced", w.Sample)
+	case w.Sample > 0:
+		return fmt.Sprintf("sample %drows", w.Sample)
 	case w.Duration > 0:
 		return "sliding " + w.Duration.String()
 	case w.Rows > 0:
@@ -123,7 +153,7 @@ func (w Window) String() string {
 	return "expanding"
 }
 
-// windowWire is the form of YAML: {expanding: {}} or {sliding: {duration: 7d}}.
+// windowWire is the form of YAML: {expanding: {}}, {sliding: {duration: 7d}} or {sample: {rows: 50000, method: balanced}}.
 type windowWire struct {
 	Expanding *struct{} `json:"expanding,omitempty"`
 	Sliding   *struct {
@@ -131,13 +161,19 @@ type windowWire struct {
 		Rows     int64    `json:"rows,omitempty"`
 		Segments int64    `json:"segments,omitempty"`
 	} `json:"sliding,omitempty"`
+	Sample *struct {
+		Rows   int64  `json:"rows"`
+		Method string `json:"method"`
+	} `json:"sample,omitempty"`
 }
 
-// MarshalJSON writes {"expanding":{}} or {"sliding":{…}}.
+// MarshalJSON writes {"expanding":{}}, {"sliding":{…}} or {"sample":{…}}.
 func (w Window) MarshalJSON() ([]byte, error) {
 	switch {
 	case w.Expanding():
 		return []byte(`{"expanding":{}}`), nil
+	case w.Sample > 0:
+		return json.Marshal(map[string]any{"sample": map[string]any{"rows": w.Sample, "method": w.Method}})
 	case w.Duration > 0:
 		return json.Marshal(map[string]any{"sliding": map[string]any{"duration": w.Duration}})
 	case w.Rows > 0:
@@ -153,6 +189,16 @@ func (w *Window) UnmarshalJSON(b []byte) error {
 		return fmt.Errorf("window: %w", err)
 	}
 	*w = Window{}
+	if x.Sample != nil {
+		*w = Window{Sample: x.Sample.Rows, Method: x.Sample.Method}
+		if w.Method == "" {
+			w.Method = SampleReservoir
+		}
+		if w.Sample <= 0 || (w.Method != SampleReservoir && w.Method != SampleBalanced) {
+			return fmt.Errorf("window: a sample needs rows above 0 and the method %s or %s", SampleReservoir, SampleBalanced)
+		}
+		return nil
+	}
 	if x.Sliding == nil {
 		return nil
 	}

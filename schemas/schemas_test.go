@@ -93,7 +93,7 @@ func TestResourceExamplesKeepTheirSchema(t *testing.T) {
 
 func TestFactExamplesKeepTheirSchema(t *testing.T) {
 	t.Parallel()
-	require.Len(t, schemas.Facts(), 28)
+	require.Len(t, schemas.Facts(), 30)
 	for _, short := range schemas.Facts() {
 		t.Run(short, func(t *testing.T) {
 			t.Parallel()
