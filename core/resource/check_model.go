@@ -3,6 +3,7 @@ package resource
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,7 @@ const (
 // Defaults that depend on other fields, so that the schema can't hold them.
 const (
 	defaultFormat     = "parquet" // of a process trainer
+	poolGPU           = "gpu"     // of a candidate that wants some and names no pool
 	defaultConfidence = 0.95      // of a gate against the champion
 )
 
@@ -26,6 +28,7 @@ func (c *checker) model(m *ModelSpec) {
 		c.unique(p.with("name"), "candidate", seen, m.Candidates[i].Name, m.Candidates[i].Name, i)
 		c.candidate(p, &m.Candidates[i])
 	}
+	c.classWeights(path("spec", "classWeights"), m)
 	if m.Evaluation.Primary == "" {
 		m.Evaluation.Primary = "logloss"
 		if m.Task == TaskRegression {
@@ -40,7 +43,7 @@ func (c *checker) model(m *ModelSpec) {
 
 func (c *checker) candidate(p pointer, k *Candidate) {
 	if k.Trainer != TrainerProcess {
-		for _, name := range []string{"command", "source", "format", "metrics"} {
+		for _, name := range []string{"command", "source", "format", "metrics", "secrets", "predict", "code"} {
 			if _, given := c.field(p.with(name)); given {
 				c.fail(p.with(name), "remove it, or write trainer: process", "%s: %s takes no %s", p.with(name), k.Trainer, name)
 			}
@@ -50,6 +53,13 @@ func (c *checker) candidate(p pointer, k *Candidate) {
 	if k.Format == "" {
 		k.Format = defaultFormat
 	}
+	if _, given := c.field(p.with("pool")); !given && k.Resources.GPU > 0 {
+		k.Pool = poolGPU
+	}
+	if _, given := c.field(p.with("predict")); given && (len(k.Predict) == 0 || strings.TrimSpace(k.Predict[0]) == "") {
+		c.fail(p.with("predict"), "for example predict: [python3, predict.py]", "%s: the program to run is empty", p.with("predict"))
+	}
+	c.secrets(p.with("secrets"), k.Secrets)
 	if len(k.Command) == 0 {
 		c.fail(p, "for example command: [python3, train.py]", "%s: a process needs a command", p)
 	} else if strings.TrimSpace(k.Command[0]) == "" {
@@ -66,6 +76,35 @@ func (c *checker) candidate(p pointer, k *Candidate) {
 			c.fail(at, "expressions are RE2: https://github.com/google/re2/wiki/Syntax", "%s: %v", at, err)
 		case re.NumSubexp() == 0:
 			c.fail(at, "put the number into a group, for example 'loss: ([0-9.]+)'", "%s: the expression has no group", at)
+		}
+	}
+}
+
+// secrets refuses names that the platform itself gives a trial.
+func (c *checker) secrets(p pointer, names []string) {
+	seen := map[string]int{}
+	for i, name := range names {
+		at := p.with(strconv.Itoa(i))
+		c.unique(at, "secret", seen, name, name, i)
+		if strings.HasPrefix(name, "SM_") || strings.HasPrefix(name, "TIDEMILL_") || slices.Contains([]string{"PATH", "HOME", "LANG", "TMPDIR", "LD_PRELOAD", "LD_LIBRARY_PATH"}, name) {
+			c.fail(at, "give the variable another name", "%s: %s is the platform's own variable", at, name)
+		}
+	}
+}
+
+// classWeights only mean something for classes.
+func (c *checker) classWeights(p pointer, m *ModelSpec) {
+	if m.ClassWeights == nil {
+		return
+	}
+	if m.Task == TaskRegression {
+		c.fail(p, "use weight", "%s: a regression has no classes", p)
+	}
+	if m.Task == TaskBinary {
+		for name := range m.ClassWeights.Each {
+			if name != "true" && name != "false" {
+				c.fail(p.with(name), "", "%s: the classes of a %s are true and false", p.with(name), m.Task)
+			}
 		}
 	}
 }

@@ -155,7 +155,7 @@ spec:
 {{- end}}
   clock: {lateness: 0s, maxFuture: 10m}
   segment: {maxRows: 50000, maxAge: 1m}
-  onViolation: quarantine # or warn, block
+  onViolation: quarantine # or warn
 ---
 apiVersion: tidemill.dev/v1
 kind: Model

@@ -104,7 +104,7 @@ type DatasetSpec struct {
 	Clock       Clock       `json:"clock"`
 	Segment     SegmentSpec `json:"segment"`
 	Rules       []Rule      `json:"rules,omitempty"`
-	OnViolation string      `json:"onViolation"` // of the per-row contract and the rules: warn, quarantine (default), block
+	OnViolation string      `json:"onViolation"` // of the per-row contract and the rules: warn, quarantine (default)
 }
 
 // EventTime is the name of the event-time column.
@@ -145,6 +145,37 @@ type ModelSpec struct {
 	Evaluation Evaluation  `json:"evaluation"`
 	Rollout    Rollout     `json:"rollout"`
 	Seed       int64       `json:"seed,omitempty"`
+	// Weight is SQL: how much a row counts in training, a number of at least 0. Null counts as 0.
+	Weight string `json:"weight,omitempty"`
+	// ClassWeights multiply the weight of the rows of a class.
+	ClassWeights *ClassWeights `json:"classWeights,omitempty"`
+	// Refit trains the recipe that passed its gates again, on all rows with a mature label, before it is rolled out.
+	Refit bool `json:"refit,omitempty"`
+}
+
+// ClassWeights are "balanced" (every class counts the same in all: N / (classes · rows of the class)) or a number per class;
+// a class that is not named counts 1.
+type ClassWeights struct {
+	Balanced bool
+	Each     map[string]float64
+}
+
+// MarshalJSON writes "balanced" or the numbers.
+func (w ClassWeights) MarshalJSON() ([]byte, error) {
+	if w.Balanced {
+		return []byte(`"balanced"`), nil
+	}
+	return json.Marshal(w.Each)
+}
+
+// UnmarshalJSON reads MarshalJSON's form.
+func (w *ClassWeights) UnmarshalJSON(b []byte) error {
+	*w = ClassWeights{}
+	if string(b) == `"balanced"` {
+		w.Balanced = true
+		return nil
+	}
+	return json.Unmarshal(b, &w.Each)
 }
 
 // Split holds out the newest rows by event time.
@@ -164,8 +195,14 @@ type Candidate struct {
 	Source    string         `json:"source,omitempty"`  // folder that the command runs from (process), relative to the YAML file
 	Format    string         `json:"format,omitempty"`  // parquet (default) or csv
 	Metrics   []MetricRegex  `json:"metrics,omitempty"` // how to read metrics from the trainer's output besides JSON lines
-	Pool      string         `json:"pool"`              // default "default"
+	Pool      string         `json:"pool"`              // default "default", or "gpu" for a candidate that wants some
 	Resources Resources      `json:"resources"`
+	// Secrets name variables of the worker's environment that the command gets.
+	Secrets []string `json:"secrets,omitempty"`
+	// Predict is a command that answers rows instead of an ONNX model (process), run in the source folder.
+	Predict []string `json:"predict,omitempty"`
+	// Code is the source folder as it was when the model was applied, packed by its content.
+	Code *events.Blob `json:"code,omitempty"`
 }
 
 // MetricRegex reads one metric from the trainer's output lines: the first group is the number.
@@ -176,7 +213,12 @@ type MetricRegex struct {
 
 // Resources bound one trial.
 type Resources struct {
-	Time Duration `json:"time"` // wall time; default 1h
+	Time       Duration `json:"time"`                 // wall time; default 1h
+	Memory     Size     `json:"memory,omitempty"`     // of all its processes together; 0 is no limit
+	CPU        int      `json:"cpu,omitempty"`        // threads it is told to use; 0 is all of the machine's
+	GPU        int      `json:"gpu,omitempty"`        // a label for scheduling: the worker's pool must have them
+	OpenFiles  int      `json:"openFiles,omitempty"`  // of one process; 0 is the worker's limit
+	OutputSize Size     `json:"outputSize,omitempty"` // bytes of all that it writes; default 2Gi
 }
 
 // Evaluation says how a candidate is judged.
@@ -221,6 +263,7 @@ type PolicySpec struct {
 	Initial    *Initial   `json:"initial,omitempty"`
 	When       Trigger    `json:"when"`
 	Window     Window     `json:"window"`
+	WarmStart  bool       `json:"warmStart,omitempty"` // trials may begin from the champion
 	Guardrails Guardrails `json:"guardrails"`
 }
 
@@ -238,6 +281,7 @@ type Trigger struct {
 	MaxAge      *Duration           `json:"maxAge,omitempty"`
 	Performance *PerformanceTrigger `json:"performance,omitempty"`
 	Drift       *DriftTrigger       `json:"drift,omitempty"`
+	Change      []string            `json:"change,omitempty"` // of code, features, params; since the champion's cycle
 }
 
 // NewData fires on data since the champion's snapshot; exactly one field is set.

@@ -55,6 +55,22 @@ type Spec struct {
 	Validation Range `json:"validation"`
 	Test       Range `json:"test"` // counted, never read: these rows judge the candidate
 
+	// Sample, when it isn't 0, draws only that many rows of Train, by Method (events.SampleReservoir or SampleBalanced) and Seed.
+	Sample int64  `json:"sample,omitempty"`
+	Method string `json:"method,omitempty"`
+	// Weight is SQL, "" for none; ClassWeights multiply it. See resource.ModelSpec.
+	Weight       string                 `json:"weight,omitempty"`
+	ClassWeights *resource.ClassWeights `json:"classWeights,omitempty"`
+
+	// Refit says that the recipe of a judged trial is trained again on all rows: Validation lies inside of Train then, and the
+	// trainer finds what that trial reported in Reported.
+	Refit    bool               `json:"refit,omitempty"`
+	Reported map[string]float64 `json:"reported,omitempty"`
+	// WarmStart is the champion that the trial may begin from.
+	WarmStart *events.Version `json:"warmStart,omitempty"`
+	// Import is a model that a person brings: nothing is trained, it is checked and scored like any other.
+	Import *events.Import `json:"import,omitempty"`
+
 	Cause Cause `json:"cause,omitzero"` // the fact that asked for the trial
 }
 

@@ -96,13 +96,12 @@ type Checker struct {
 	maxFuture time.Duration
 	lenient   bool // value violations warn
 	unruled   bool // only types count
-	blocks    bool
 }
 
 // Compile makes the checker of a dataset; the spec has its defaults filled in.
 func Compile(spec *resource.DatasetSpec) (*Checker, error) {
 	c := &Checker{index: map[string]int{}, eventTime: -1, maxFuture: spec.Clock.MaxFuture.Std(),
-		lenient: spec.OnViolation == "warn", blocks: spec.OnViolation == "block"}
+		lenient: spec.OnViolation == "warn"}
 	folded := map[string]string{}
 	for i, col := range spec.Columns {
 		if other, ok := folded[strings.ToLower(col.Name)]; ok {
@@ -150,9 +149,6 @@ func (c *Checker) Index(name string) (int, bool) { i, ok := c.index[name]; retur
 
 // EventTime is the index of the event-time column.
 func (c *Checker) EventTime() int { return c.eventTime }
-
-// Blocks reports onViolation: block: the first refused row stops the dataset.
-func (c *Checker) Blocks() bool { return c.blocks }
 
 // Lenient is the same contract with value violations (belowMin, aboveMax, notInDomain) let pass as Row.Warnings: how
 // onViolation: warn works, and how rows come back that a person released from quarantine.
