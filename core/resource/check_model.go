@@ -27,6 +27,7 @@ func (c *checker) model(m *ModelSpec) {
 		p := path("spec", "candidates", i)
 		c.unique(p.with("name"), "candidate", seen, m.Candidates[i].Name, m.Candidates[i].Name, i)
 		c.candidate(p, &m.Candidates[i])
+		c.search(p.with("search"), &m.Candidates[i])
 	}
 	c.classWeights(path("spec", "classWeights"), m)
 	if m.Evaluation.Primary == "" {

@@ -45,7 +45,7 @@ func (c *completer) fill(s map[string]any, v any, p pointer) any {
 		for name := range v {
 			ps := props[name]
 			if ps == nil {
-				ps, _ = s["additionalProperties"].(map[string]any)
+				ps = others(s)
 			}
 			v[name] = c.fill(ps, v[name], p.with(name))
 		}
@@ -58,6 +58,17 @@ func (c *completer) fill(s map[string]any, v any, p pointer) any {
 		return c.number(s, v, p)
 	}
 	return v
+}
+
+// others is the schema of a mapping's fields that have names of the user's own.
+func others(s map[string]any) map[string]any {
+	patterns, _ := s["patternProperties"].(map[string]any)
+	for _, rule := range patterns { // one at most
+		m, _ := rule.(map[string]any)
+		return m
+	}
+	m, _ := s["additionalProperties"].(map[string]any)
+	return m
 }
 
 // duration refuses what the pattern lets pass: too long to count in nanoseconds, or too short.
@@ -73,7 +84,8 @@ func (c *completer) duration(p pointer, s string, atLeast Duration, hint string)
 
 // number writes a whole number (5.0 and 5e3 are whole, too) so that it decodes into an integer.
 func (c *completer) number(s map[string]any, n json.Number, p pointer) any {
-	if types, ok := s["type"].([]any); ok && slices.Contains(types, any("string")) {
+	// What may be true or false as well is a value of the user's own, and stays as it is.
+	if types, ok := s["type"].([]any); ok && slices.Contains(types, any("string")) && !slices.Contains(types, any("boolean")) {
 		return n.String() // worseBy: 0.02 is the text "0.02"
 	}
 	if text(s["type"]) != "integer" {

@@ -129,10 +129,16 @@ func explain(d *document, e *jsonschema.ValidationError, s map[string]any) Error
 		}
 		return one(fmt.Sprintf("%s: %q is not a valid %s", name, k.Got, title), description)
 	case *kind.MinProperties:
+		if len(fields) == 0 {
+			return one(name+" is empty", description)
+		}
 		return one(fmt.Sprintf("%s needs exactly one of %s", name, strings.Join(fields, ", ")), "")
 	case *kind.MaxProperties:
 		return one(fmt.Sprintf("%s has %s; it must have exactly one", name, strings.Join(fieldsOf(d.value, p), " and ")), several(p, s))
-	case *kind.MinItems:
+	case *kind.MinItems, *kind.MaxItems:
+		if n, ok := s["minItems"]; ok && n == s["maxItems"] {
+			return one(fmt.Sprintf("%s must have %v entries", name, n), description)
+		}
 		return one(fmt.Sprintf("%s must not be an empty list", name), description)
 	case *kind.MinLength:
 		return one(name+" is empty", description)

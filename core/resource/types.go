@@ -201,6 +201,8 @@ type Candidate struct {
 	Secrets []string `json:"secrets,omitempty"`
 	// Predict is a command that answers rows instead of an ONNX model (process), run in the source folder.
 	Predict []string `json:"predict,omitempty"`
+	// Search tries several values of hyperparameters instead of Params alone.
+	Search *Search `json:"search,omitempty"`
 	// Code is the source folder as it was when the model was applied, packed by its content.
 	Code *events.Blob `json:"code,omitempty"`
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -167,7 +168,7 @@ func (c *converter) convert(n ast.Node, p pointer, holder place) any {
 	case *ast.AliasNode:
 		return c.alias(n, p, holder)
 	case *ast.StringNode:
-		return n.Value
+		return plainNumber(n)
 	case *ast.LiteralNode:
 		return n.Value.Value
 	case *ast.BoolNode:
@@ -187,6 +188,21 @@ func (c *converter) convert(n ast.Node, p pointer, holder place) any {
 	}
 	c.fail(at, p, fmt.Sprintf("%s cannot be used here", strings.TrimSpace(n.String())), "only text, finite numbers, true, false, lists and mappings are allowed")
 	return nil
+}
+
+// exponent is a number of YAML 1.2's core schema that the parser takes for text: 1e-4.
+var exponent = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$`)
+
+// plainNumber is the text of a node, or the number that it is when nobody quoted it.
+func plainNumber(n *ast.StringNode) any {
+	if n.Token == nil || n.Token.Type != token.StringType || !exponent.MatchString(n.Value) {
+		return n.Value
+	}
+	f, err := strconv.ParseFloat(n.Value, 64)
+	if err != nil {
+		return n.Value
+	}
+	return json.Number(strconv.FormatFloat(f, 'g', -1, 64))
 }
 
 func (c *converter) alias(n *ast.AliasNode, p pointer, holder place) any {
