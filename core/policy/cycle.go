@@ -17,10 +17,15 @@ func (s *State) begin(now time.Time, manual bool, causes []events.Cause) *events
 	window, override := s.window(manual)
 	s.Cycles++
 	c := &Cycle{ID: fmt.Sprintf("%s-%d", s.Model, s.Cycles), Number: s.Cycles, ModelRevision: s.Spec.Revision, Marks: s.Data.Marks,
-		Snapshot: events.SnapshotID(s.Data.Chain, window), Requested: s.clocks(now), Manual: manual, Override: override}
+		Snapshot: events.SnapshotID(s.Data.Chain, window), Requested: s.clocks(now), Manual: manual, Override: override,
+		Recipe: s.Spec.Recipe}
 	r := &events.CycleRequested{Cycle: c.ID, Number: c.Number, Model: s.Model, ModelRevision: s.Spec.Revision, Champion: s.Current.Version,
 		Causes: causes, Manual: manual, Snapshot: events.Snapshot{ID: c.Snapshot, Dataset: s.Spec.Dataset, Through: s.Data.Ordinal,
 			Chain: s.Data.Chain, Rows: s.Data.Rows, MaxTime: s.Data.MaxTime, Watermark: s.Data.Watermark, Window: window}}
+	if manual && s.Pending != nil && s.Pending.Import != nil {
+		r.Import, c.Recipe = s.Pending.Import, Recipe{}
+	}
+	r.WarmStart = s.Policy != nil && s.Policy.Spec.WarmStart && s.Current.Version != "" && r.Import == nil
 	limit := defaultDeadline
 	if s.Policy != nil {
 		r.Policy = s.Policy.Name
@@ -40,7 +45,7 @@ func (s *State) begin(now time.Time, manual bool, causes []events.Cause) *events
 	}
 	s.Running, s.Pending, s.Requested = c, nil, c.Requested
 	s.Budget = append(s.Budget, now.UnixMilli())
-	s.Past = append(s.Past, Past{Cycle: c.ID, Snapshot: c.Snapshot, ModelRevision: c.ModelRevision, Marks: c.Marks})
+	s.Past = append(s.Past, Past{Cycle: c.ID, Snapshot: c.Snapshot, ModelRevision: c.ModelRevision, Marks: c.Marks, Recipe: c.Recipe})
 	s.Budget = s.Budget[max(0, len(s.Budget)-maxBudget):]
 	s.Past = s.Past[max(0, len(s.Past)-maxPast):]
 	return r

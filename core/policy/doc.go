@@ -15,6 +15,7 @@
 //   - newData counts from the champion's snapshot, maxAge from that snapshot's watermark (on the wall: from its promotion).
 //   - schedule comes due by a timer and stays due until a cycle is requested. Missed times collapse into one.
 //   - performance and drift hold while an alert about the present champion is open.
+//   - change holds while the declared code, features or params are not those that the champion was made by.
 //   - While a cycle with the policy's window runs, triggers count from that cycle's snapshot: what it already serves is
 //     not asked for twice.
 //
@@ -31,7 +32,8 @@
 //
 // A person's wish passes over triggers, mode, pause, cooldown and the memory of refusals. It waits for the running cycle
 // and for the budget (which protects the machine, whoever asks), and is refused when the champion has just this snapshot,
-// window and recipe. Wishes merge: both causes are kept, and the last window that was given.
+// window and recipe. Wishes merge: both causes are kept, and the last window and the last imported model that were given. An
+// import trains nothing: like a window of a person's own, its cycle doesn't serve the policy.
 //
 // # Cycles
 //

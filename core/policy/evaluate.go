@@ -119,7 +119,7 @@ func (s *State) refusal(rails []events.Reason) string {
 func (s *State) wait(a assessment) {
 	w := Wish{Automatic: a.waits}
 	if s.Pending != nil && a.refused == "" {
-		w.Asks, w.Window = s.Pending.Asks, s.Pending.Window
+		w.Asks, w.Window, w.Import = s.Pending.Asks, s.Pending.Window, s.Pending.Import
 	}
 	s.Pending = nil
 	if len(w.Asks)+len(w.Automatic) > 0 {

@@ -199,6 +199,10 @@ func (s *State) noveltyGuard(manual bool) *events.Reason {
 		return nil
 	}
 	r := &events.Reason{Rule: "nothingNew", Holds: true}
+	if manual && s.Pending != nil && s.Pending.Import != nil {
+		r.Text = "the model that a person brought was never judged"
+		return r
+	}
 	w, _ := s.window(manual)
 	if events.SnapshotID(s.Data.Chain, w) == c.Snapshot && (c.ModelRevision == 0 || c.ModelRevision == s.Spec.Revision) {
 		r.Holds = false
@@ -215,6 +219,15 @@ func (s *State) noveltyGuard(manual bool) *events.Reason {
 		return r
 	}
 	ends := s.Data.MaxTime.Add(-s.Spec.Holdout.Std())
+	if s.changed() {
+		r.Holds = s.Data.MaxTime.After(c.TrainedThrough)
+		r.Text = fmt.Sprintf("the model is made by another recipe than version %s; rows later than %s can judge it", c.Version, moment(c.TrainedThrough))
+		if !r.Holds {
+			r.Text = fmt.Sprintf("the model is made by another recipe than version %s, which was trained through %s: there is no later row that could judge it",
+				c.Version, moment(c.TrainedThrough))
+		}
+		return r
+	}
 	r.Holds = ends.After(c.TrainedThrough)
 	r.Text = fmt.Sprintf("training rows end at %s (the newest %s are held out); version %s was trained through %s",
 		moment(ends), span(s.Spec.Holdout.Std()), c.Version, moment(c.TrainedThrough))

@@ -102,7 +102,7 @@ func (o ModelApplied) fold(s *State, _ time.Time) (end *events.CycleEnded) {
 		s.Rejected, s.Failed, s.Past = nil, nil, nil
 	}
 	split := o.Spec.Split
-	s.Spec = &Model{Revision: o.Revision, Dataset: o.Spec.Dataset, Holdout: split.Validation + split.Test + split.Gap}
+	s.Spec = &Model{Revision: o.Revision, Dataset: o.Spec.Dataset, Holdout: split.Validation + split.Test + split.Gap, Recipe: recipeOf(o.Spec)}
 	return end
 }
 
@@ -168,6 +168,10 @@ func (o RetrainAsked) fold(s *State, _ time.Time) *events.CycleEnded {
 		w := *o.Window
 		s.Pending.Window = &w
 	}
+	if o.Import != nil {
+		i := *o.Import
+		s.Pending.Import = &i
+	}
 	if len(s.Pending.Asks) < maxAsks {
 		s.Pending.Asks = append(s.Pending.Asks, events.Cause{Trigger: "manual", Text: clip(askText(o.By, o.Reason)), FactID: o.FactID})
 	}
@@ -226,7 +230,7 @@ func (o ModelReady) fold(s *State, now time.Time) (end *events.CycleEnded) {
 	// Without a memory of its snapshot, what is new counts from here: rather too few cycles than a storm of them.
 	if p := s.pastOf(o.Cycle, o.Version.Version); p != nil {
 		p.Version = o.Version.Version
-		s.Current.Marks, s.Current.ModelRevision = p.Marks, p.ModelRevision
+		s.Current.Marks, s.Current.ModelRevision, s.Current.Recipe = p.Marks, p.ModelRevision, p.Recipe
 	}
 	s.Promoted = s.Current.Promoted
 	s.Rejected, s.Failed = nil, nil

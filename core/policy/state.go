@@ -51,6 +51,7 @@ type Model struct {
 	Revision uint64          `json:"revision"`
 	Dataset  string          `json:"dataset"`
 	Holdout  events.Duration `json:"holdout"` // validation + test + gap
+	Recipe   Recipe          `json:"recipe"`
 }
 
 // Policy is the applied RetrainingPolicy.
@@ -105,6 +106,7 @@ type Champion struct {
 	Snapshot       string    `json:"snapshot,omitempty"`
 	ModelRevision  uint64    `json:"modelRevision,omitempty"`
 	TrainedThrough time.Time `json:"trainedThrough,omitzero"`
+	Recipe         Recipe    `json:"recipe,omitzero"`
 	Marks          Marks     `json:"marks"` // at its snapshot
 	Promoted       Clocks    `json:"promoted"`
 	Since          uint64    `json:"since"` // newest ordinal when it became champion
@@ -120,7 +122,8 @@ type Cycle struct {
 	Requested     Clocks    `json:"requested"`
 	Deadline      time.Time `json:"deadline"` // wall
 	Manual        bool      `json:"manual,omitempty"`
-	Override      bool      `json:"override,omitempty"`  // its window isn't the policy's
+	Override      bool      `json:"override,omitempty"` // its window isn't the policy's, or nothing is trained
+	Recipe        Recipe    `json:"recipe,omitzero"`
 	Schedules     []string  `json:"schedules,omitempty"` // keys it serves; due again when it fails or is superseded
 }
 
@@ -129,6 +132,7 @@ type Cycle struct {
 type Wish struct {
 	Asks      []events.Cause `json:"asks,omitempty"`      // of persons
 	Window    *events.Window `json:"window,omitempty"`    // of the last person who gave one
+	Import    *events.Import `json:"import,omitempty"`    // of the last person who brought a model
 	Automatic []events.Cause `json:"automatic,omitempty"` // of triggers
 }
 
@@ -159,6 +163,7 @@ type Past struct {
 	Snapshot      string `json:"snapshot"`
 	ModelRevision uint64 `json:"modelRevision"`
 	Marks         Marks  `json:"marks"`
+	Recipe        Recipe `json:"recipe,omitzero"`
 }
 
 // clone copies what Evaluate changes in place, so that the caller's state stays as it was.
@@ -197,10 +202,13 @@ func (s *State) window(manual bool) (w events.Window, override bool) {
 	if s.Policy != nil {
 		w = s.Policy.Spec.Window
 	}
-	if manual && s.Pending != nil && s.Pending.Window != nil && *s.Pending.Window != w {
+	if !manual || s.Pending == nil {
+		return w, false
+	}
+	if s.Pending.Window != nil && *s.Pending.Window != w {
 		return *s.Pending.Window, true
 	}
-	return w, false
+	return w, s.Pending.Import != nil
 }
 
 // pastOf finds what a version was trained on, by its cycle or else by its number.

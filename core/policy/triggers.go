@@ -70,6 +70,8 @@ func (s *State) trigger(t resource.Trigger, path string, now time.Time) events.R
 		return s.performance(*t.Performance)
 	case t.Drift != nil:
 		return s.drift(*t.Drift)
+	case len(t.Change) > 0:
+		return s.change(t.Change)
 	}
 	return events.Reason{Rule: "none", Text: "the policy has no trigger: the model is retrained only when asked"}
 }
