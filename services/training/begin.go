@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/jobs"
-	"github.com/tidemill/tidemill/services/internal/rows"
+	"github.com/tidemill/tidemill/services/internal/recipe"
 	"github.com/tidemill/tidemill/workers/runtime"
 )
 
@@ -66,49 +65,23 @@ func (s *Service) publish(ctx context.Context, spec runtime.Spec) error {
 // plan makes one trial per candidate of the model as it was declared when the cycle was requested. reason says why there can be
 // none.
 func (s *Service) plan(ctx context.Context, f events.Fact, p events.CycleRequested) (specs []runtime.Spec, reason string, err error) {
-	m, ok := s.host.Catalog.At(resource.KindModel, p.Model, p.ModelRevision)
-	if !ok {
-		return nil, fmt.Sprintf("revision %d of the model %s is not known", p.ModelRevision, p.Model), nil
-	}
-	dataset, ok := s.host.Catalog.Dataset(m.Model.Dataset)
-	if !ok {
-		return nil, "the dataset " + m.Model.Dataset + " is not declared", nil
-	}
-	accepted := s.host.Catalog.Segments(p.Snapshot.Dataset, p.Snapshot.Through)
-	plan, err := rows.Plan(accepted, p.Snapshot.Window, m.Model.Split)
+	m, err := recipe.Model(s.host.Catalog, p)
 	if err != nil {
 		return nil, err.Error(), nil
 	}
-	base := runtime.Spec{Cycle: p.Cycle, Model: p.Model, Dataset: dataset.Name(), Task: m.Model.Task, Seed: m.Model.Seed,
-		Columns: dataset.Dataset.Columns, Features: m.Model.Features, Label: m.Model.Label,
-		Segments: rows.Segments(accepted, plan.Train, plan.Validation, plan.Test),
-		Train:    rows.Range(plan.Train), LastRows: plan.Train.Range.Newest, Validation: rows.Range(plan.Validation), Test: rows.Range(plan.Test),
-		Cause: runtime.Cause{ID: f.ID, Seq: f.Seq, TraceParent: f.TraceParent}}
-	if p.Snapshot.Window.Segments > 0 && len(plan.Train.Parts) > 0 {
-		base.TrainSince = plan.Train.Parts[0].Ordinal
+	base, err := recipe.Base(s.host.Catalog, p)
+	if err != nil {
+		return nil, err.Error(), nil
 	}
-	for _, candidate := range m.Model.Candidates {
-		spec := base
-		spec.Trial, spec.Candidate = fmt.Sprintf("%s-%s-1", p.Cycle, candidate.Name), candidate
-		if candidate.Source != "" {
-			if spec.Code, reason, err = s.pack(ctx, candidate); err != nil || reason != "" {
-				return nil, reason, err
+	base.Cause = runtime.Cause{ID: f.ID, Seq: f.Seq, TraceParent: f.TraceParent}
+	for _, candidate := range m.Candidates {
+		if candidate.Code, err = recipe.Code(ctx, s.host.Blobs, candidate); err != nil {
+			if reason := recipe.Impossibility(err); reason != "" {
+				return nil, reason, nil
 			}
+			return nil, "", err
 		}
-		specs = append(specs, spec)
+		specs = append(specs, recipe.Trial(base, candidate, nil, 1))
 	}
 	return specs, "", nil
-}
-
-// pack stores the candidate's source folder as it is now. A folder that can't be packed fails the cycle, not the service.
-func (s *Service) pack(ctx context.Context, candidate resource.Candidate) (blob *events.Blob, reason string, err error) {
-	archive, err := runtime.PackSource(candidate.Source)
-	if err != nil {
-		return nil, fmt.Sprintf("the source of candidate %s can't be packed: %v", candidate.Name, err), nil
-	}
-	stored, err := s.host.Blobs.PutBytes(ctx, "code/"+events.SHA256(archive)+".tar.gz", archive)
-	if err != nil {
-		return nil, "", fmt.Errorf("store the source of candidate %s: %w", candidate.Name, err)
-	}
-	return &stored, "", nil
 }

@@ -19,6 +19,7 @@ const JobKind = "train"
 const (
 	TrainerLinear  = linear.Name
 	TrainerProcess = "process"
+	TrainerImport  = "import" // nothing is trained: Spec.Import is the model
 )
 
 // Range is a half-open span of event time: From is in it, To is not. A zero bound is open.
@@ -109,6 +110,10 @@ func (s Spec) Check() error {
 	}
 	switch s.Candidate.Trainer {
 	case TrainerLinear:
+	case TrainerImport:
+		if s.Import == nil {
+			return errors.New("a trial with trainer: import needs the model that it imports")
+		}
 	case TrainerProcess:
 		if len(s.Candidate.Command) == 0 {
 			return errors.New("a candidate with trainer: process needs a command")

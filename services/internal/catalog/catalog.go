@@ -1,5 +1,5 @@
-// Package catalog is what every service knows without asking: the declared resources in all their revisions and the
-// accepted segments of each dataset, folded from the ledger in memory.
+// Package catalog is what every service knows without asking: the declared resources in all their revisions, the
+// accepted segments of each dataset and the versions of each model, folded from the ledger in memory.
 //
 // A handler of the fact with sequence S first waits for S (WaitFor), and then reads a catalog that has folded every fact up
 // to S: two processes that handle the same fact decide on the same catalog.
@@ -37,11 +37,13 @@ type Catalog struct {
 	current   map[key]Resource
 	revisions map[key]map[uint64]Resource
 	segments  map[string][]events.SegmentAccepted // by dataset, ascending ordinals
+	versions  map[key]events.Version              // by model and version
 }
 
 // New returns an empty catalog; Run or Apply fills it.
 func New() *Catalog {
-	c := &Catalog{current: map[key]Resource{}, revisions: map[key]map[uint64]Resource{}, segments: map[string][]events.SegmentAccepted{}}
+	c := &Catalog{current: map[key]Resource{}, revisions: map[key]map[uint64]Resource{}, segments: map[string][]events.SegmentAccepted{},
+		versions: map[key]events.Version{}}
 	c.moved = sync.NewCond(c.mu.RLocker())
 	return c
 }
@@ -84,6 +86,20 @@ func (c *Catalog) fold(f events.Fact) error {
 		// Said twice is folded once: ordinals only grow.
 		if n := len(list); n == 0 || list[n-1].Ordinal < p.Ordinal {
 			c.segments[p.Dataset] = append(list, p)
+		}
+	case events.CandidateTrainedType:
+		p, err := events.PayloadOf[events.CandidateTrained](f)
+		if err != nil {
+			return err
+		}
+		c.versions[key{p.Model, p.Version.Version}] = p.Version
+	case events.CandidateRefittedType:
+		p, err := events.PayloadOf[events.CandidateRefitted](f)
+		if err != nil {
+			return err
+		}
+		if v := p.Refitted; v != nil {
+			c.versions[key{v.Model, v.Version}] = *v
 		}
 	}
 	return nil
@@ -214,4 +230,12 @@ func (c *Catalog) Segment(dataset string, ordinal uint64) (events.SegmentAccepte
 		return list[n-1], true
 	}
 	return events.SegmentAccepted{}, false
+}
+
+// Version names the package of a model's version, whatever became of it.
+func (c *Catalog) Version(model, version string) (events.Version, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	v, ok := c.versions[key{model, version}]
+	return v, ok
 }
