@@ -31,12 +31,13 @@ const (
 	BucketTrials      = "trials"      // workers (attempts and results of trials)
 	BucketEvaluation  = "evaluation"  // evaluation
 	BucketDeployments = "deployments" // deployment; serving follows it
+	BucketWorkers     = "workers"     // every worker, its own key, which disappears with it (see jobs.Presence)
 )
 
 // Buckets lists every KV bucket.
 func Buckets() []string {
 	return []string{BucketLeases, BucketResources, BucketValidation, BucketMonitoring, BucketRetraining,
-		BucketTraining, BucketTrials, BucketEvaluation, BucketDeployments}
+		BucketTraining, BucketTrials, BucketEvaluation, BucketDeployments, BucketWorkers}
 }
 
 // Stream describes one JetStream stream; infra creates them from this table.

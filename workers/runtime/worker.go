@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,6 +41,9 @@ type WorkerOptions struct {
 	Tries   int
 	// Watch is how often a worker looks whether its attempt still counts; default 5s.
 	Watch time.Duration
+	// Host and Version are shown to people; Presence is how the worker shows that it is there.
+	Host, Version string
+	Presence      jobs.PresenceOptions
 }
 
 // Worker pulls trials from the job queue, runs them and lands their results. It writes the bucket of attempts, and says
@@ -51,6 +55,7 @@ type Worker struct {
 	ledger   *bus.Ledger
 	blobs    Blobs
 	runner   *Runner
+	badge    *jobs.Badge
 	o        WorkerOptions
 }
 
@@ -79,11 +84,24 @@ func NewWorker(js jetstream.JetStream, attempts *jobs.Attempts, b *bus.Bus, blob
 	if o.Watch == 0 {
 		o.Watch = 5 * time.Second
 	}
-	return &Worker{queue: jobs.NewQueue(js), attempts: attempts, bus: b, ledger: bus.NewLedger(js), blobs: blobs, runner: r, o: o}
+	if o.Presence.Logger == nil {
+		o.Presence.Logger = o.Log
+	}
+	badge := jobs.NewBadge(js, jobs.Presence{Name: o.Name, Pool: o.Pool, Slots: o.Slots, Since: o.Clock().UTC(), Version: o.Version, Host: o.Host}, o.Presence)
+	return &Worker{queue: jobs.NewQueue(js), attempts: attempts, bus: b, ledger: bus.NewLedger(js), blobs: blobs, runner: r, badge: badge, o: o}
 }
 
 // Run works until ctx ends; trials that run then are given back to the queue.
 func (w *Worker) Run(ctx context.Context, ready func()) error {
+	shown, hide := context.WithCancel(context.WithoutCancel(ctx))
+	var badge sync.WaitGroup
+	defer badge.Wait()
+	defer hide()
+	badge.Go(func() {
+		if err := w.badge.Run(shown, func() {}); err != nil {
+			w.o.Log.Warn("the worker can't tell that it is there", zap.Error(err))
+		}
+	})
 	return w.queue.Component(jobs.Consumer{Kind: JobKind, Pool: w.o.Pool, Slots: w.o.Slots, Handler: w.handle,
 		AckWait: w.o.AckWait, Attempts: w.o.Tries, Logger: w.o.Log}).Run(ctx, ready)
 }
@@ -103,6 +121,8 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery) error {
 	}
 	log := w.o.Log.With(zap.String("trial", spec.Trial), zap.String("cycle_id", spec.Cycle), zap.String("model", spec.Model), zap.Int("attempt", attempt.Number))
 	log.Info("trial begins", zap.String("candidate", spec.Candidate.Name))
+	w.badge.Set(func(p *jobs.Presence) { p.Busy++ })
+	defer w.badge.Set(func(p *jobs.Presence) { p.Busy-- })
 	if err := w.sayStarted(ctx, spec, attempt); err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ func Run(t *testing.T, factory Factory) {
 		{"StoppingGivesBack", testStopping},
 		{"Attempts", testAttempts},
 		{"WorkerThoughtDead", testThoughtDead},
+		{"Presence", testPresence},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()

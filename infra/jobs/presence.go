@@ -1,0 +1,145 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+
+	"github.com/tidemill/tidemill/events"
+	"github.com/tidemill/tidemill/infra/lifecycle"
+)
+
+const (
+	// DefaultPresence is how long a worker counts as there after it was last heard of.
+	DefaultPresence = 15 * time.Second
+
+	presenceGap  = 250 * time.Millisecond // between two writes of one worker
+	leaveTimeout = 2 * time.Second
+)
+
+// Presence is what a worker tells about itself while it is there.
+type Presence struct {
+	Name     string    `json:"name"`
+	Pool     string    `json:"pool"`
+	Slots    int       `json:"slots"` // jobs it does at once
+	Busy     int       `json:"busy"`  // jobs it does now
+	Since    time.Time `json:"since"`
+	Version  string    `json:"version,omitempty"`
+	Host     string    `json:"host,omitempty"`
+	Draining bool      `json:"draining,omitempty"` // it takes no more jobs
+}
+
+// PresenceOptions of workers and of those who count them; all must agree.
+type PresenceOptions struct {
+	TTL      time.Duration // 0 means DefaultPresence
+	Replicas int           // of the bucket; 0 means 1
+	Logger   *zap.Logger   // nil hears nothing
+}
+
+func (o PresenceOptions) complete() PresenceOptions {
+	if o.TTL == 0 {
+		o.TTL = DefaultPresence
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	return o
+}
+
+func (o PresenceOptions) bucket(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
+	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: events.BucketWorkers, History: 1, TTL: o.TTL, Storage: jetstream.FileStorage, Replicas: max(o.Replicas, 1),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", events.BucketWorkers, err)
+	}
+	return kv, nil
+}
+
+// Badge shows that a worker is there: a key that disappears by itself unless it is renewed. It is safe for concurrent use.
+type Badge struct {
+	js  jetstream.JetStream
+	o   PresenceOptions
+	key string
+
+	mu      sync.Mutex
+	now     Presence
+	changed chan struct{}
+}
+
+var _ lifecycle.Component = (*Badge)(nil)
+
+// NewBadge makes a badge; nothing is shown before Run.
+func NewBadge(js jetstream.JetStream, p Presence, o PresenceOptions) *Badge {
+	return &Badge{js: js, o: o.complete(), key: uuid.NewString(), now: p, changed: make(chan struct{}, 1)}
+}
+
+// Set changes what is shown; everybody sees it within a fraction of a second.
+func (b *Badge) Set(change func(*Presence)) {
+	b.mu.Lock()
+	change(&b.now)
+	b.mu.Unlock()
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Run shows the badge until ctx ends, and takes it away then. A broker that is out of reach is only logged: a worker works
+// without its badge.
+func (b *Badge) Run(ctx context.Context, ready func()) error {
+	b.show(ctx)
+	ready()
+	renew := time.NewTicker(b.o.TTL / 3)
+	defer renew.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			b.hide(context.WithoutCancel(ctx))
+			return nil
+		case <-renew.C:
+		case <-b.changed:
+			// What changes next is shown with this change.
+			if lifecycle.Pause(ctx, presenceGap) != nil {
+				continue
+			}
+		}
+		b.show(ctx)
+	}
+}
+
+func (b *Badge) show(ctx context.Context) {
+	b.mu.Lock()
+	text, err := json.Marshal(b.now)
+	b.mu.Unlock()
+	if err == nil {
+		var kv jetstream.KeyValue
+		if kv, err = b.o.bucket(ctx, b.js); err == nil {
+			_, err = kv.Put(ctx, b.key, text)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		b.o.Logger.Warn("the worker can't tell that it is there", zap.Error(err))
+	}
+}
+
+func (b *Badge) hide(ctx context.Context) {
+	if !b.js.Conn().IsConnected() {
+		return // it disappears by itself
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	kv, err := b.js.KeyValue(ctx, events.BucketWorkers)
+	if err == nil {
+		err = kv.Delete(ctx, b.key)
+	}
+	if err != nil {
+		b.o.Logger.Warn("the worker can't tell that it left", zap.Error(err))
+	}
+}
