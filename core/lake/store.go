@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -24,8 +25,13 @@ import (
 	"github.com/tidemill/tidemill/events"
 )
 
-// ErrNotFound is returned (wrapped) when there is no object with a key.
-var ErrNotFound = errors.New("no such object")
+// ErrNotFound is returned (wrapped) when there is no object with a key. It is an [fs.ErrNotExist].
+var ErrNotFound error = notFound{}
+
+type notFound struct{}
+
+func (notFound) Error() string        { return "no such object" }
+func (notFound) Is(target error) bool { return target == fs.ErrNotExist }
 
 // tempDir holds half-written files inside the root of a file store or of the cache; keys cannot begin with a dot.
 const tempDir = ".tmp"

@@ -1,7 +1,9 @@
 package model_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 	"math"
 	"testing"
 
@@ -52,6 +54,22 @@ func opened(t testing.TB, onnx []byte, c model.Contract) *model.Scorer {
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s
+}
+
+// keyring signs with a key of its own for each seed, and trusts it alone.
+func keyring(t testing.TB, seed byte) *model.Keyring {
+	t.Helper()
+	keys, err := model.NewKeyring(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)))
+	require.NoError(t, err)
+	return keys
+}
+
+// packed is a package with an ONNX model and an extra file.
+func packed(t testing.TB, m model.Manifest, keys *model.Keyring) model.Package {
+	t.Helper()
+	p, err := model.Build(m, map[string][]byte{model.ModelFile: answer(flightModel(1), "probabilities"), model.ExtrasFile: []byte("weights")}, keys)
+	require.NoError(t, err)
+	return p
 }
 
 func sigmoid(z float64) float64 { return 1 / (1 + math.Exp(-z)) }

@@ -2,7 +2,8 @@ package model_test
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -25,7 +26,7 @@ func (m memory) PutBytes(_ context.Context, key string, b []byte) (events.Blob, 
 func (m memory) Get(_ context.Context, key string) ([]byte, error) {
 	b, ok := m[key]
 	if !ok {
-		return nil, errors.New("no object " + key)
+		return nil, fmt.Errorf("no object %s: %w", key, fs.ErrNotExist)
 	}
 	return b, nil
 }
@@ -35,59 +36,52 @@ func manifest() model.Manifest {
 	return model.Manifest{Model: "flight-delay", Version: "7", Dataset: "flights", Contract: flights,
 		FeatureSQL: "distance, origin", LabelSQL: "delay >= 15", TrainedThrough: at, CreatedAt: at, TrainRows: 10,
 		Metrics: model.Metrics{Validation: map[string]float64{"auc": 0.6}},
-		Lineage: model.Lineage{Snapshot: events.Snapshot{ID: "abc"}, Trainer: "builtin/linear", Params: map[string]any{"l2": 1.0}}}
+		Lineage: model.Lineage{Snapshot: events.Snapshot{ID: "abc"}, Cycle: "c1", Trainer: "builtin/linear", Params: map[string]any{"l2": 1.0}}}
 }
 
 func TestPackageRoundTrip(t *testing.T) {
 	t.Parallel()
-	ctx, store := context.Background(), memory{}
+	ctx, store, keys := context.Background(), memory{}, keyring(t, 1)
 	onnx := answer(flightModel(1), "probabilities")
-	p, err := model.Build(manifest(), onnx)
+	files := map[string][]byte{model.ModelFile: onnx, model.ExtrasFile: []byte("weights")}
+	p, err := model.Build(manifest(), files, keys)
 	require.NoError(t, err)
-	again, err := model.Build(manifest(), onnx)
+	again, err := model.Build(manifest(), files, keyring(t, 1))
 	require.NoError(t, err)
-	require.Equal(t, p.SHA256, again.SHA256)
+	require.Equal(t, p, again, "the same manifest, files and key give the same bytes")
 	require.NoError(t, p.Write(ctx, store))
 	ref := p.Ref()
 	require.Equal(t, "models/flight-delay/7", ref.URI)
 	require.Equal(t, "abc", ref.Snapshot)
 
-	back, err := model.Read(ctx, store, ref)
+	back, err := model.Read(ctx, store, ref, keys)
 	require.NoError(t, err)
 	require.Equal(t, p, back)
+	require.Equal(t, keys.KeyID(), back.SignedBy)
 	require.Equal(t, model.ONNX{Producer: "tidemill", Opsets: map[string]int64{"": 17, "ai.onnx.ml": 3}}, back.Manifest.ONNX)
-	opened(t, back.ONNX, back.Manifest.Contract)
-}
-
-func TestCorruptPackageIsRefused(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
-	p, err := model.Build(manifest(), answer(flightModel(1), "probabilities"))
+	opened(t, back.Files[model.ModelFile], back.Manifest.Contract)
+	alone, err := model.ReadManifest(ctx, store, ref, keys)
 	require.NoError(t, err)
-	for _, file := range []string{model.ModelFile, model.ManifestFile} {
-		store := memory{}
-		require.NoError(t, p.Write(ctx, store))
-		key := p.URI() + "/" + file
-		b := append([]byte(nil), store[key]...)
-		b[len(b)/2] ^= 1
-		store[key] = b
-		_, err = model.Read(ctx, store, p.Ref())
-		require.ErrorIs(t, err, model.ErrCorrupt, file)
-		require.ErrorContains(t, err, file)
-		delete(store, key)
-		_, err = model.Read(ctx, store, p.Ref())
-		require.ErrorContains(t, err, "no object")
-	}
+	require.Equal(t, p.Manifest, alone.Manifest)
+	require.Nil(t, alone.Files)
 }
 
 func TestBuildRefusesWhatIsNoModel(t *testing.T) {
 	t.Parallel()
-	_, err := model.Build(manifest(), []byte{1, 2, 3})
+	keys := keyring(t, 1)
+	_, err := model.Build(manifest(), map[string][]byte{model.ModelFile: {1, 2, 3}}, keys)
 	require.ErrorContains(t, err, "not an ONNX model")
+	_, err = model.Build(manifest(), map[string][]byte{model.ExtrasFile: {1, 2, 3}}, keys)
+	require.ErrorContains(t, err, model.ModelFile)
+	good := map[string][]byte{model.ModelFile: answer(flightModel(1), "probabilities")}
+	_, err = model.Build(manifest(), map[string][]byte{model.ModelFile: good[model.ModelFile], "../other": nil}, keys)
+	require.ErrorContains(t, err, "../other")
 	m := manifest()
 	m.Classes = nil
-	_, err = model.Build(m, answer(flightModel(1), "probabilities"))
+	_, err = model.Build(m, good, keys)
 	require.ErrorContains(t, err, "two classes")
+	_, err = model.Build(manifest(), good, nil)
+	require.ErrorContains(t, err, "--signing-key")
 }
 
 func TestFindLibrary(t *testing.T) {
@@ -137,11 +131,7 @@ func FuzzInspect(f *testing.F) {
 }
 
 func FuzzDecodeManifest(f *testing.F) {
-	p, err := model.Build(manifest(), answer(flightModel(1), "probabilities"))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(p.ManifestJSON)
+	f.Add(packed(f, manifest(), keyring(f, 1)).ManifestJSON)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, err := model.DecodeManifest(b); err == nil && m.Check() != nil {
 			t.Fatal("decoded a contract that doesn't hold")

@@ -23,16 +23,19 @@ type Connection struct {
 	NATSToken string
 	BlobURL   string // "": files in DataDir
 	Replicas  int
-	Pool      string
-	Slots     int
-	LogLevel  string // "": the caller's choice
-	LogFormat string // "": by whether a person looks
+	// TrustedKeys are files with public keys whose signatures on packages are trusted besides the own key's.
+	TrustedKeys []string
+	Pool        string
+	Slots       int
+	LogLevel    string // "": the caller's choice
+	LogFormat   string // "": by whether a person looks
 }
 
 // UpOptions are the flags of up.
 type UpOptions struct {
 	Connection
 	HTTP, NATS string
+	SigningKey string // file; "": one in DataDir
 	Targets    []string
 	Demo       bool
 	Once       bool   // with Demo: to its end in a temporary data directory, and a summary as the last line of Out
@@ -79,6 +82,7 @@ func (a *app) up() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.HTTP, "http", defaultHTTP, "address of the API, the dashboard and inference; port 0 takes a free one")
 	f.StringVar(&o.NATS, "nats", defaultNATS, "address of the embedded NATS server; port 0 takes a free one")
+	f.StringVar(&o.SigningKey, "signing-key", "", "`FILE` with the Ed25519 key that signs model packages (default: signing.key in the data directory, made at first start)")
 	f.StringSliceVar(&o.Targets, "target", []string{"all"}, "targets to run, separated by commas")
 	f.BoolVar(&o.Demo, "demo", false, "play half a year of real flights through it")
 	f.BoolVar(&o.Once, "once", false, "with --demo: in a temporary data directory, to the end; the last line is a summary as JSON")
@@ -151,6 +155,7 @@ func connect(c *cobra.Command, o *Connection) {
 	f.StringVar(&o.NATSToken, "nats-token", "", "token of the NATS server")
 	f.StringVar(&o.BlobURL, "blob-url", "", "object storage: file:///folder or s3://bucket (default: files in the data directory)")
 	f.IntVar(&o.Replicas, "replicas", 1, "replicas of streams and documents on a NATS cluster")
+	f.StringArrayVar(&o.TrustedKeys, "trusted-key", nil, "`FILE` with a public key whose signatures on model packages are trusted; may be repeated")
 	f.StringVar(&o.Pool, "pool", "default", "pool whose trials the worker takes")
 	f.IntVar(&o.Slots, "slots", 1, "trials that the worker runs at once")
 	f.StringVar(&o.LogLevel, "log-level", "", "debug, info, warn or error (default: warn on a terminal, else info)")

@@ -28,6 +28,10 @@ func TestUpHandsItsFlagsOn(t *testing.T) {
 	fleet.Targets, fleet.NATSURL, fleet.BlobURL, fleet.LogLevel, fleet.LogFormat = []string{"ingestion", "worker"}, "nats://n:1", "s3://b", "debug", "json"
 	require.Equal(t, fleet, up("--target", "ingestion,worker", "--nats-url", "nats://n:1", "--blob-url", "s3://b", "--log-level", "debug", "--log-format", "json"))
 
+	signs := plain
+	signs.SigningKey = "my.key"
+	require.Equal(t, signs, up("--signing-key", "my.key"))
+
 	once := plain
 	once.Demo, once.Once, once.Shuffle, once.HTTP, once.NATS = true, true, 7, "127.0.0.1:0", "127.0.0.1:0"
 	require.Equal(t, once, up("--demo", "--once", "--shuffle", "7"), "it doesn't get in the way of another Tidemill")
@@ -40,8 +44,10 @@ func TestWorkerHandsItsFlagsOn(t *testing.T) {
 	x := newTerminal(false)
 	var got cli.WorkerOptions
 	x.config.Worker = func(_ context.Context, o cli.WorkerOptions) error { got = o; return nil }
-	require.Zero(t, x.run(t.Context(), nil, "worker", "--pool", "gpu", "--slots", "2", "--nats-url", "nats://n:1", "--nats-token", "t", "--blob-url", "s3://b"))
-	require.Equal(t, cli.Connection{DataDir: ".tidemill", NATSURL: "nats://n:1", NATSToken: "t", BlobURL: "s3://b", Replicas: 1, Pool: "gpu", Slots: 2}, got.Connection)
+	require.Zero(t, x.run(t.Context(), nil, "worker", "--pool", "gpu", "--slots", "2", "--nats-url", "nats://n:1", "--nats-token", "t", "--blob-url", "s3://b",
+		"--trusted-key", "a.pub", "--trusted-key", "b.pub"))
+	require.Equal(t, cli.Connection{DataDir: ".tidemill", NATSURL: "nats://n:1", NATSToken: "t", BlobURL: "s3://b", Replicas: 1, Pool: "gpu", Slots: 2,
+		TrustedKeys: []string{"a.pub", "b.pub"}}, got.Connection)
 }
 
 func TestUpTellsWhereItIs(t *testing.T) {

@@ -1,8 +1,9 @@
 // Package evaluation judges candidates: it scores each on held-out rows that no compared version has seen, beside the champion,
 // and lets the model's gates decide.
 //
-// It hears candidate.trained and model.ready (so that it knows the champion). It says candidate.approved or candidate.rejected with
-// the verdict. Its state is one document per model in the bucket "evaluation".
+// It hears candidate.trained, candidate.refitted and model.ready (so that it knows the champion). It says candidate.approved or
+// candidate.rejected with the verdict; of a model that refits, refit.requested first. Its state is one document per model in the
+// bucket "evaluation".
 package evaluation
 
 import (
@@ -30,6 +31,7 @@ const CrashJudged = "evaluation.judged"
 type bench struct {
 	Champion *events.Version `json:"champion,omitempty"`
 	Judged   string          `json:"judged,omitempty"` // the last cycle that got its verdict
+	Refit    *refit          `json:"refit,omitempty"`  // an approved version whose recipe is being trained again
 }
 
 // Service judges.
@@ -46,10 +48,10 @@ func New(ctx context.Context, h *host.Host) (lifecycle.Component, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start evaluation: %w", err)
 	}
-	s := &Service{host: h, docs: docs, data: rows.New(h.Engine, h.Blobs), versions: scoring.New(h.Blobs, h.Runtime)}
+	s := &Service{host: h, docs: docs, data: rows.New(h.Engine, h.Blobs), versions: scoring.New(h.Blobs, h.Runtime, h.Keys)}
 	d := decider.New(h, decider.Spec{
 		Name:   Name,
-		Hears:  []events.Type{events.CandidateTrainedType, events.ModelReadyType, events.ResourceDeletedType},
+		Hears:  []events.Type{events.CandidateTrainedType, events.CandidateRefittedType, events.ModelReadyType, events.ResourceDeletedType},
 		Handle: s.handle,
 		Outbox: docs,
 	})
@@ -67,6 +69,12 @@ func (s *Service) handle(ctx context.Context, f events.Fact) error {
 			return bus.Terminal(err)
 		}
 		return s.judge(ctx, f, p)
+	case events.CandidateRefittedType:
+		p, err := events.PayloadOf[events.CandidateRefitted](f)
+		if err != nil {
+			return bus.Terminal(err)
+		}
+		return s.refitted(ctx, f, p)
 	case events.ModelReadyType:
 		p, err := events.PayloadOf[events.ModelReady](f)
 		if err != nil {

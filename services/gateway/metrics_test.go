@@ -146,7 +146,7 @@ func (p *place) version(name string, through time.Time, probability float32) eve
 	g.Output("probabilities", onnxgraph.Float, onnxgraph.Rows, 2)
 	pkg, err := model.Build(model.Manifest{Model: "flight-delay", Version: name, Dataset: "flights", FeatureSQL: "distance", LabelSQL: "delay >= 15",
 		TrainedThrough: through, Contract: model.Contract{Task: resource.TaskBinary, Features: []model.Feature{{Name: "distance", Kind: model.KindNumeric}},
-			Classes: []string{"false", "true"}}}, g.Marshal())
+			Classes: []string{"false", "true"}}}, map[string][]byte{model.ModelFile: g.Marshal()}, p.Keys)
 	require.NoError(p.t, err)
 	require.NoError(p.t, pkg.Write(p.t.Context(), p.Blobs))
 	return events.Version{Model: "flight-delay", Version: name, URI: model.Prefix("flight-delay", name), SHA256: pkg.SHA256, TrainedThrough: through}

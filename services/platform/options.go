@@ -32,6 +32,10 @@ type Options struct {
 	Replicas int
 	// LeaseTTL is how long the lease of a deciding service outlives a dead holder; 0: the default.
 	LeaseTTL time.Duration
+	// SigningKey is the file with the key that signs packages; "": signing.key in DataDir, made by the process that runs training.
+	// TrustedKeys are files with public keys whose signatures are trusted besides.
+	SigningKey  string
+	TrustedKeys []string
 	// Token guards the API; "": one is made and kept in DataDir.
 	Token   string
 	Version string

@@ -110,6 +110,10 @@ func (p *process) open(ctx context.Context) error {
 		return err
 	}
 	p.later(func() error { nc.Close(); return nil })
+	keys, err := p.openKeys()
+	if err != nil {
+		return err
+	}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return fmt.Errorf("use JetStream: %w", err)
@@ -118,7 +122,7 @@ func (p *process) open(ctx context.Context) error {
 		return err
 	}
 	p.metrics = obs.NewMetrics()
-	p.host = &host.Host{NC: nc, JS: js, Bus: bus.New(js, bus.Options{Logger: p.o.Log}), Ledger: bus.NewLedger(js), Catalog: catalog.New(),
+	p.host = &host.Host{NC: nc, JS: js, Bus: bus.New(js, bus.Options{Logger: p.o.Log}), Ledger: bus.NewLedger(js), Catalog: catalog.New(), Keys: keys,
 		Metrics: p.metrics.Registry(), Log: p.o.Log, Clock: func() time.Time { return time.Now().UTC() }, Crash: host.CrashFromEnv(),
 		Holder: holder(), Replicas: p.o.Replicas, LeaseTTL: p.o.LeaseTTL}
 	if p.o.whole() {

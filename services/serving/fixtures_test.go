@@ -136,7 +136,7 @@ func numeric(t testing.TB, name, version string) model.Package {
 
 func built(t testing.TB, m model.Manifest, g *onnxgraph.Graph) model.Package {
 	t.Helper()
-	pkg, err := model.Build(m, g.Marshal())
+	pkg, err := model.Build(m, map[string][]byte{model.ModelFile: g.Marshal()}, hosttest.Keys(t))
 	require.NoError(t, err)
 	return pkg
 }

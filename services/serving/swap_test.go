@@ -2,10 +2,13 @@ package serving_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +25,7 @@ import (
 // rebuilt is a package's model under another manifest.
 func rebuilt(t testing.TB, m model.Manifest, from model.Package) model.Package {
 	t.Helper()
-	pkg, err := model.Build(m, from.ONNX)
+	pkg, err := model.Build(m, from.Files, hosttest.Keys(t))
 	require.NoError(t, err)
 	return pkg
 }
@@ -151,7 +154,7 @@ func TestAVersionThatCannotBeLoadedLeavesThePreviousOne(t *testing.T) {
 	p.promote(binary(t, "late", "1", 1))
 	pkg := binary(t, "late", "2", 2)
 	ref := p.store(pkg)
-	broken := append([]byte(nil), pkg.ONNX...)
+	broken := append([]byte(nil), pkg.Files[model.ModelFile]...)
 	broken[len(broken)/2] ^= 1
 	_, err := p.Blobs.PutBytes(t.Context(), ref.URI+"/"+model.ModelFile, broken)
 	require.NoError(t, err)
@@ -165,10 +168,54 @@ func TestAVersionThatCannotBeLoadedLeavesThePreviousOne(t *testing.T) {
 	require.NotZero(t, p.logs.FilterMessageSnippet("can't be loaded").Len())
 	_, a := p.infer("late", map[string]any{"inputs": featureTensors()})
 	require.Equal(t, "1", a.Version)
-	_, err = p.Blobs.PutBytes(t.Context(), ref.URI+"/"+model.ModelFile, pkg.ONNX)
+	_, err = p.Blobs.PutBytes(t.Context(), ref.URI+"/"+model.ModelFile, pkg.Files[model.ModelFile])
 	require.NoError(t, err)
 	p.serves("late", "2") // it is tried again
 	p.get("/v2/models/late", &m)
+}
+
+// TestTamperedPackagesAreRefused changes one byte on disk, of each file of a package in turn.
+func TestTamperedPackagesAreRefused(t *testing.T) {
+	t.Parallel()
+	p := open(t)
+	p.promote(binary(t, "late", "1", 1))
+	for i, file := range []string{model.ModelFile, model.ManifestFile, model.SignatureFile} {
+		name := fmt.Sprint(i + 2)
+		pkg := binary(t, "late", name, 2)
+		ref := p.store(pkg)
+		path := filepath.Join(p.Blobs.Dir(), filepath.FromSlash(ref.URI), file)
+		whole, err := os.ReadFile(path)
+		require.NoError(t, err)
+		broken := bytes.Clone(whole)
+		broken[len(broken)-3] ^= 1
+		require.NoError(t, os.WriteFile(path, broken, 0o600))
+		p.deploy(ref)
+		var m metadata
+		hosttest.Await(t, "the metadata tell of "+file, func() bool {
+			return p.get("/v2/models/late", &m) == http.StatusOK && m.Parameters.Champion == name && m.Parameters.Error != ""
+		})
+		require.Contains(t, m.Parameters.Error, file)
+		require.Equal(t, "1", m.Parameters.Version)
+		status, a := p.infer("late", map[string]any{"inputs": featureTensors()})
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, "1", a.Version, "the version before serves on")
+	}
+	require.NotZero(t, p.logs.FilterMessageSnippet("can't be loaded").Len())
+
+	// A package that nobody of ours signed.
+	_, key, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	stranger, err := model.NewKeyring(key)
+	require.NoError(t, err)
+	pkg, err := model.Build(manifest("late", "9"), binary(t, "late", "9", 1).Files, stranger)
+	require.NoError(t, err)
+	p.deploy(p.store(pkg))
+	var m metadata
+	hosttest.Await(t, "the metadata tell of the key", func() bool {
+		return p.get("/v2/models/late", &m) == http.StatusOK && m.Parameters.Champion == "9" && m.Parameters.Error != ""
+	})
+	require.Contains(t, m.Parameters.Error, "--trusted-key")
+	require.Equal(t, "1", m.Parameters.Version)
 }
 
 func TestTheFirstVersionCannotBeLoaded(t *testing.T) {

@@ -53,17 +53,13 @@ type rawColumns struct {
 	logKeys  [][]byte
 }
 
-// openVersion loads a package, verifies its digests and runs it once. Without a usable dataset the version still takes features.
+// openVersion loads a package, verifies its signature and digests, and runs it once. Without a usable dataset the version still takes features.
 func openVersion(ctx context.Context, h *host.Host, m *metrics, ref events.Version) (*version, error) {
-	pkg, err := model.Read(ctx, h.Blobs, ref)
+	pkg, err := model.Read(ctx, h.Blobs, ref, h.Keys)
 	if err != nil {
 		return nil, fmt.Errorf("load version %s of %s: %w", ref.Version, ref.Model, err)
 	}
-	if pkg.Manifest.Model != ref.Model || pkg.Manifest.Version != ref.Version {
-		return nil, fmt.Errorf("load version %s of %s: the package at %s is version %s of %s", ref.Version, ref.Model, ref.URI,
-			pkg.Manifest.Version, pkg.Manifest.Model)
-	}
-	scorer, err := h.Runtime.Open(ctx, pkg.ONNX, pkg.Manifest.Contract)
+	scorer, err := h.Runtime.Open(ctx, pkg.Files[model.ModelFile], pkg.Manifest.Contract)
 	if err != nil {
 		return nil, fmt.Errorf("load version %s of %s: %w", ref.Version, ref.Model, err)
 	}

@@ -92,7 +92,7 @@ func (s *Service) conclude(ctx context.Context, f events.Fact, b book) (*events.
 		return nil, "", fmt.Errorf("fetch the model of %s: %w", best.Trial, err)
 	}
 	// Nothing in the manifest depends on when or where this runs: a second try makes the same bytes.
-	pkg, err := model.Build(manifest(c, m.Model, best, strconv.FormatInt(b.Versions+1, 10), f), onnx)
+	pkg, err := model.Build(manifest(c, m.Model, best, strconv.FormatInt(b.Versions+1, 10), f), map[string][]byte{model.ModelFile: onnx}, s.host.Keys)
 	if err != nil {
 		return nil, err.Error(), nil
 	}

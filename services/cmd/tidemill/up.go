@@ -23,7 +23,7 @@ import (
 // up runs the platform, or some of its targets, and the demo when it was asked for.
 func up(ctx context.Context, o cli.UpOptions) error {
 	p := options(o.Connection)
-	p.HTTP, p.NATS, p.Targets = o.HTTP, o.NATS, o.Targets
+	p.HTTP, p.NATS, p.Targets, p.SigningKey = o.HTTP, o.NATS, o.Targets, o.SigningKey
 	if err := platform.CheckTargets(o.Targets); err != nil {
 		return cli.WrongUse(err)
 	}
@@ -76,7 +76,7 @@ func worker(ctx context.Context, o cli.WorkerOptions) error {
 
 // options are what up and worker share. Secrets may come from the environment: one in a flag shows in the process list.
 func options(c cli.Connection) platform.Options {
-	p := platform.Options{DataDir: c.DataDir, NATSURL: c.NATSURL, NATSToken: c.NATSToken, BlobURL: c.BlobURL, Replicas: c.Replicas,
+	p := platform.Options{DataDir: c.DataDir, NATSURL: c.NATSURL, NATSToken: c.NATSToken, BlobURL: c.BlobURL, Replicas: c.Replicas, TrustedKeys: c.TrustedKeys,
 		Pool: c.Pool, Slots: c.Slots, Version: version, Token: os.Getenv("TIDEMILL_TOKEN")} // replicas of gateway and serving share it
 	if p.NATSToken == "" && p.NATSURL != "" {
 		p.NATSToken = os.Getenv("TIDEMILL_NATS_TOKEN")

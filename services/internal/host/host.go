@@ -34,6 +34,7 @@ type Host struct {
 	Blobs   *lake.Store
 	Engine  *lake.Engine
 	Runtime *model.Runtime
+	Keys    *model.Keyring // sign and verify packages
 	Metrics prometheus.Registerer
 	Log     *zap.Logger
 	// Clock is the wall clock, UTC.

@@ -4,6 +4,7 @@ package hosttest
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tidemill/tidemill/core/lake"
+	"github.com/tidemill/tidemill/core/model"
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/bus"
@@ -40,6 +42,7 @@ type World struct {
 	Ledger *bus.Ledger
 	Blobs  *lake.Store
 	Engine *lake.Engine
+	Keys   *model.Keyring
 
 	hosts     int
 	revisions map[string]uint64
@@ -58,8 +61,16 @@ func New(t testing.TB) *World {
 	engine, err := lake.OpenEngine(t.Context(), lake.EngineOptions{Dirs: []string{store.Dir()}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, engine.Close()) })
-	return &World{Server: s, JS: js, Bus: bus.New(js, bus.Options{}), Ledger: bus.NewLedger(js), Blobs: store, Engine: engine,
+	return &World{Server: s, JS: js, Bus: bus.New(js, bus.Options{}), Ledger: bus.NewLedger(js), Blobs: store, Engine: engine, Keys: Keys(t),
 		revisions: map[string]uint64{}}
+}
+
+// Keys sign packages and trust themselves. They are the same for all tests, so that a package fits into any world.
+func Keys(t testing.TB) *model.Keyring {
+	t.Helper()
+	keys, err := model.NewKeyring(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	require.NoError(t, err)
+	return keys
 }
 
 // Host is a process of its own, with its own connection, catalog, metrics and name; the caller may change it before services use it.
@@ -74,7 +85,7 @@ func (w *World) HostOn(t testing.TB, nc *nats.Conn) *host.Host {
 	t.Helper()
 	js := natstest.OpenJetStream(t, nc)
 	w.hosts++
-	h := &host.Host{NC: nc, JS: js, Bus: bus.New(js, bus.Options{}), Ledger: bus.NewLedger(js), Catalog: catalog.New(), Blobs: w.Blobs, Engine: w.Engine,
+	h := &host.Host{NC: nc, JS: js, Bus: bus.New(js, bus.Options{}), Ledger: bus.NewLedger(js), Catalog: catalog.New(), Blobs: w.Blobs, Engine: w.Engine, Keys: w.Keys,
 		Metrics: prometheus.NewRegistry(), Log: zap.NewNop(), Clock: func() time.Time { return time.Now().UTC() }, Crash: func(string) {},
 		Holder: fmt.Sprintf("host-%d", w.hosts), Replicas: 1, LeaseTTL: time.Second}
 	w.Run(t, lifecycle.Func(func(ctx context.Context, ready func()) error {

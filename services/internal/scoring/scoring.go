@@ -24,6 +24,7 @@ var ErrNoRows = errors.New("no rows to judge")
 type Versions struct {
 	blobs   model.Reader
 	runtime *model.Runtime
+	keys    *model.Keyring
 
 	mu    sync.Mutex
 	open  map[string]*Version // by digest
@@ -33,12 +34,13 @@ type Versions struct {
 // Version is an opened version.
 type Version struct {
 	Manifest model.Manifest
+	Bytes    int64 // of its package's files
 	scorer   *model.Scorer
 }
 
-// New keeps versions of a store.
-func New(blobs model.Reader, rt *model.Runtime) *Versions {
-	return &Versions{blobs: blobs, runtime: rt, open: map[string]*Version{}}
+// New keeps versions of a store, of those that keys vouch for.
+func New(blobs model.Reader, rt *model.Runtime, keys *model.Keyring) *Versions {
+	return &Versions{blobs: blobs, runtime: rt, keys: keys, open: map[string]*Version{}}
 }
 
 // Close closes what is open; it waits for scoring under way.
@@ -51,22 +53,25 @@ func (v *Versions) Close() {
 	v.open, v.order = map[string]*Version{}, nil
 }
 
-// Open gives a version, its digests verified. Call Release on it when done.
+// Open gives a version, its signature and digests verified. Call Release on it when done.
 func (v *Versions) Open(ctx context.Context, ref events.Version) (*Version, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if x, ok := v.open[ref.SHA256]; ok && x.scorer.Acquire() {
 		return x, nil
 	}
-	pkg, err := model.Read(ctx, v.blobs, ref)
+	pkg, err := model.Read(ctx, v.blobs, ref, v.keys)
 	if err != nil {
 		return nil, fmt.Errorf("open version %s of %s: %w", ref.Version, ref.Model, err)
 	}
-	scorer, err := v.runtime.Open(ctx, pkg.ONNX, pkg.Manifest.Contract)
+	scorer, err := v.runtime.Open(ctx, pkg.Files[model.ModelFile], pkg.Manifest.Contract)
 	if err != nil {
 		return nil, fmt.Errorf("open version %s of %s: %w", ref.Version, ref.Model, err)
 	}
 	x := &Version{Manifest: pkg.Manifest, scorer: scorer}
+	for _, file := range pkg.Files {
+		x.Bytes += int64(len(file))
+	}
 	scorer.Acquire()
 	v.open[ref.SHA256] = x
 	v.order = append(v.order, ref.SHA256)
@@ -94,7 +99,7 @@ func Unfit(err error) bool {
 	var failure *runtime.Failure
 	var contract *model.BrokenContract
 	var nan *model.NotFinite
-	return errors.As(err, &failure) || errors.As(err, &contract) || errors.As(err, &nan) || errors.Is(err, model.ErrCorrupt)
+	return errors.As(err, &failure) || errors.As(err, &contract) || errors.As(err, &nan) || errors.Is(err, model.ErrCorrupt) || errors.Is(err, model.ErrUntrusted)
 }
 
 // Scored are the rows that were judged, and their places among the rows that were given: a row whose class the version has not
