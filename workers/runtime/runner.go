@@ -201,46 +201,23 @@ func (t *run) contract() model.Contract {
 	return model.Contract{Task: t.spec.Task, Features: t.train.Features, Classes: t.train.Classes}
 }
 
-// prepare reads the training rows and, for a process, lays all rows out as files. It is done at once: each part is short, and
-// together they are what a cycle waits for before it trains.
-func (t *run) prepare(ctx context.Context) error {
+// prepare reads the training rows and, for a process, lays all rows and the code out as files. It is done at once: each part is
+// short, and together they are what a cycle waits for before it trains.
+func (t *run) prepare(ctx context.Context) (err error) {
 	t.result.Params, t.result.Environment = t.spec.Hyperparameters(), maps.Clone(t.environment())
-	training := t.spec.training()
-	all, whole := errgroup.WithContext(ctx)
-	all.Go(func() (err error) { t.train, err = t.data.Extract(whole, training); return err })
 	if t.spec.Candidate.Trainer == TrainerLinear {
-		if err := all.Wait(); err != nil {
+		if t.train, err = t.data.Extract(ctx, t.spec.training()); err != nil {
 			return err
 		}
 		return t.enough(int64(t.train.Batch.N), 1)
 	}
-	var train, validation int64
-	all.Go(func() (err error) {
-		train, validation, err = t.layOut(whole, training)
-		return err
-	})
-	if err := all.Wait(); err != nil {
-		return err
-	}
-	if err := t.enough(train, validation); err != nil {
-		return err
-	}
-	return errors.Join(t.describe(t.folders.train, trainChannel, train), t.describe(t.folders.validation, validationChannel, validation))
-}
-
-// layOut makes a process's folders and puts its code and rows there.
-func (t *run) layOut(ctx context.Context, training Query) (train, validation int64, err error) {
 	if err := t.folders.make(); err != nil {
-		return 0, 0, err
+		return err
 	}
 	all, whole := errgroup.WithContext(ctx)
 	all.Go(func() error { return t.code(whole) })
-	all.Go(func() (err error) { train, err = t.export(whole, training, t.folders.train, trainChannel); return err })
-	all.Go(func() (err error) {
-		validation, err = t.export(whole, t.spec.query(t.spec.Validation), t.folders.validation, validationChannel)
-		return err
-	})
-	return train, validation, all.Wait()
+	all.Go(func() error { return t.layOut(whole) })
+	return all.Wait()
 }
 
 // enough refuses to train on nothing.
