@@ -157,8 +157,39 @@ func isYAML(e fs.DirEntry) bool {
 
 // FromJSON reads one resource from JSON: a document of an API request, or a Canonical. It checks as Parse does; the errors
 // have paths instead of lines.
-func FromJSON(src []byte) (Resource, error) {
-	d, err := readJSON(src)
+func FromJSON(src []byte) (Resource, error) { return fromJSON(src, "") }
+
+// ParseJSON is FromJSON of one document or of a list of them. Paths in the errors of a list begin with the place in it:
+// "[2].spec.label".
+func ParseJSON(src []byte) ([]Resource, error) {
+	var several []json.RawMessage
+	if json.Unmarshal(src, &several) != nil {
+		r, err := FromJSON(src)
+		if err != nil {
+			return nil, err
+		}
+		return []Resource{r}, nil
+	}
+	var out []Resource
+	var errs Errors
+	for i, b := range several {
+		r, err := fromJSON(b, fmt.Sprintf("[%d].", i))
+		var found Errors
+		if errors.As(err, &found) {
+			errs = append(errs, found...)
+		} else if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	if err := errs.err(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func fromJSON(src []byte, prefix string) (Resource, error) {
+	d, err := readJSON(src, prefix)
 	if err != nil {
 		return Resource{}, err
 	}
@@ -169,15 +200,15 @@ func FromJSON(src []byte) (Resource, error) {
 	return r, nil
 }
 
-func readJSON(src []byte) (*document, error) {
+func readJSON(src []byte, prefix string) (*document, error) {
 	dec := json.NewDecoder(bytes.NewReader(src))
 	dec.UseNumber()
-	d := &document{}
+	d := &document{prefix: prefix}
 	if err := dec.Decode(&d.value); err != nil {
-		return nil, Errors{{Message: "not JSON: " + err.Error()}}
+		return nil, Errors{d.error(nil, "not JSON: "+err.Error(), "")}
 	}
 	if dec.More() {
-		return nil, Errors{{Message: "more than one JSON document", Hint: "send one resource at a time"}}
+		return nil, Errors{d.error(nil, "more than one JSON document", "send a list of resources")}
 	}
 	var errs Errors
 	d.value = finite(d, d.value, nil, &errs)

@@ -24,6 +24,7 @@ type place struct{ line, column int }
 // document is one YAML or JSON document as JSON values, with the places they came from.
 type document struct {
 	file   string
+	prefix string // of paths in errors, for one of several documents without a file: "[2]."
 	start  place
 	value  any              // map[string]any, []any, string, json.Number, bool or nil
 	keys   map[string]place // by pointer: the field's name
@@ -58,13 +59,15 @@ func (d *document) error(p pointer, message, hint string) Error {
 	return d.at(d.values, p, message, hint)
 }
 
+func (d *document) path(p pointer) string { return strings.TrimSuffix(d.prefix+p.String(), ".") }
+
 // errorAtKey places a finding at a field's name.
 func (d *document) errorAtKey(p pointer, message, hint string) Error {
 	return d.at(d.keys, p, message, hint)
 }
 
 func (d *document) at(places map[string]place, p pointer, message, hint string) Error {
-	e := Error{File: d.file, Line: d.start.line, Column: d.start.column, Path: p.String(), Message: message, Hint: hint}
+	e := Error{File: d.file, Line: d.start.line, Column: d.start.column, Path: d.path(p), Message: message, Hint: hint}
 	for q := p; ; q = q[:len(q)-1] {
 		at, ok := places[q.key()]
 		if !ok {
