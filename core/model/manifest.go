@@ -88,6 +88,8 @@ type Lineage struct {
 	Seed        int64             `json:"seed"`
 	CodeDigest  string            `json:"codeDigest,omitempty"` // SHA-256 of the trainer's source; empty for a built-in trainer
 	Environment map[string]string `json:"environment,omitempty"`
+	WarmStart   string            `json:"warmStart,omitempty"` // the version that training began from
+	RefitOf     string            `json:"refitOf,omitempty"`   // the version that was judged: this one is its recipe on all rows
 }
 
 // ONNX describes the model file.

@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tidemill/tidemill/core/evaluation"
-	"github.com/tidemill/tidemill/core/model"
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/state"
+	"github.com/tidemill/tidemill/services/internal/recipe"
+	"github.com/tidemill/tidemill/workers/runtime"
 )
 
 // finish notes a trial's result. When it was the last of the cycle, the best one becomes a version.
@@ -87,39 +87,30 @@ func (s *Service) conclude(ctx context.Context, f events.Fact, b book) (*events.
 	if err != nil || best == nil {
 		return nil, reason, err
 	}
-	onnx, err := s.host.Blobs.Get(ctx, best.Package.Key)
-	if err != nil {
-		return nil, "", fmt.Errorf("fetch the model of %s: %w", best.Trial, err)
+	ran, reason := s.ran(c, m.Model, best)
+	if reason != "" {
+		return nil, reason, nil
 	}
-	// Nothing in the manifest depends on when or where this runs: a second try makes the same bytes.
-	pkg, err := model.Build(manifest(c, m.Model, best, strconv.FormatInt(b.Versions+1, 10), f), map[string][]byte{model.ModelFile: onnx}, s.host.Keys)
-	if err != nil {
-		return nil, err.Error(), nil
+	version, reason, err := s.pack(ctx, making{cycle: c.CycleRequested, spec: m.Model, ran: ran, trial: *best, number: b.Versions + 1, at: f.Time})
+	if err != nil || reason != "" {
+		return nil, reason, err
 	}
-	if err := pkg.Write(ctx, s.host.Blobs); err != nil {
-		return nil, "", fmt.Errorf("store the version: %w", err)
-	}
-	s.host.Crash(CrashPackaged)
-	return &events.CandidateTrained{Version: pkg.Ref(), Cycle: c.Cycle, Candidate: best.Candidate, Trial: best.Trial,
+	return &events.CandidateTrained{Version: version, Cycle: c.Cycle, Candidate: best.Candidate, Trial: best.Trial,
 		Validation: best.Validation, Data: c.Snapshot, ModelRevision: c.ModelRevision}, "", nil
 }
 
-func manifest(c *cycle, spec *resource.ModelSpec, best *events.TrialFinished, version string, f events.Fact) model.Manifest {
-	candidate := resource.Candidate{}
+// ran is the trial as its worker was told of it.
+func (s *Service) ran(c *cycle, spec *resource.ModelSpec, t *events.TrialFinished) (_ runtime.Spec, reason string) {
+	base, err := recipe.Base(s.host.Catalog, c.CycleRequested)
+	if err != nil {
+		return runtime.Spec{}, err.Error()
+	}
 	for _, x := range spec.Candidates {
-		if x.Name == best.Candidate {
-			candidate = x
+		if x.Name == t.Candidate {
+			return recipe.Trial(base, x, t.Params, 1), ""
 		}
 	}
-	return model.Manifest{
-		Model: c.Model, Version: version, Dataset: spec.Dataset,
-		Contract:   model.Contract{Task: spec.Task, Features: best.Features, Classes: best.Classes, Input: best.Input},
-		FeatureSQL: spec.Features, LabelSQL: spec.Label,
-		Metrics: model.Metrics{Validation: best.Validation},
-		Lineage: model.Lineage{Snapshot: c.Snapshot, Cycle: c.Cycle, Trial: best.Trial, Candidate: best.Candidate, Trainer: candidate.Trainer,
-			Params: candidate.Params, Seed: spec.Seed, CodeDigest: best.CodeDigest, Environment: best.Environment},
-		TrainedThrough: best.TrainedThrough, TrainRows: best.TrainRows, ValidationRows: best.ValidationRows, CreatedAt: f.Time,
-	}
+	return runtime.Spec{}, "the candidate " + t.Candidate + " is not known"
 }
 
 // pick chooses the trial with the best primary metric on validation rows; of equals the first declared. A trial whose metric is

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/tidemill/tidemill/core/lake"
 	"github.com/tidemill/tidemill/core/resource"
@@ -130,3 +131,6 @@ func Import(base runtime.Spec, brought events.Import) runtime.Spec {
 
 // DefaultPool is where trials run that name none.
 const DefaultPool = "default"
+
+// LastSeen is the latest event time that a range can hold: timestamps have microseconds.
+func LastSeen(r runtime.Range) time.Time { return r.To.Add(-time.Microsecond) }
