@@ -11,6 +11,9 @@ type RetrainAsked struct {
 	Import *Import `json:"import,omitempty"` // no training: this model goes through the gates
 }
 
+// ImportedCandidate is what an imported model is called among the candidates of a cycle.
+const ImportedCandidate = "import"
+
 // Import is an existing model that a person brings.
 type Import struct {
 	ONNX           Blob      `json:"onnx"`

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tidemill/tidemill/events"
 )
 
 // Trainers.
@@ -26,6 +28,9 @@ func (c *checker) model(m *ModelSpec) {
 	for i := range m.Candidates {
 		p := path("spec", "candidates", i)
 		c.unique(p.with("name"), "candidate", seen, m.Candidates[i].Name, m.Candidates[i].Name, i)
+		if m.Candidates[i].Name == events.ImportedCandidate {
+			c.fail(p.with("name"), "choose another name", "%s: %q is what an imported model is called", p.with("name"), events.ImportedCandidate)
+		}
 		c.candidate(p, &m.Candidates[i])
 		c.search(p.with("search"), &m.Candidates[i])
 	}

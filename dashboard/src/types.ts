@@ -95,7 +95,7 @@ export interface Version {
   sha256: string;
   snapshot: string;
   trainedThrough: Time;
-  state: "candidate" | "champion" | "retired" | "rejected";
+  state: "candidate" | "champion" | "retired" | "rejected" | "refitted";
   cycle: string;
   candidate: string;
   metrics?: Figures;

@@ -136,7 +136,7 @@ type Model struct {
 	LastCycle  string                  `json:"lastCycle,omitempty"`
 }
 
-// Version is a version with its standing. State: candidate, champion, retired, rejected.
+// Version is a version with its standing. State: candidate, champion, retired, rejected, refitted.
 type Version struct {
 	events.Version
 	State      string             `json:"state"`

@@ -6,10 +6,8 @@ import (
 	"fmt"
 
 	"github.com/tidemill/tidemill/core/evaluation"
-	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/state"
-	"github.com/tidemill/tidemill/services/internal/rows"
 )
 
 // judge gives a candidate its verdict.
@@ -27,8 +25,12 @@ func (s *Service) judge(ctx context.Context, f events.Fact, p events.CandidateTr
 	}
 	s.host.Crash(CrashJudged)
 	_, err = s.docs.Decide(ctx, p.Model, f, s.host.Bus, func(b bench, _ bool) (bench, []events.Fact, error) {
-		b.Judged = p.Cycle
-		fact, err := s.says(f, p, champion, verdict)
+		b.Judged, b.Refit = p.Cycle, nil
+		refits := s.refits(p)
+		fact, err := s.says(f, p, versionOf(champion), verdict, refits)
+		if refits && verdict.Approved {
+			b.Refit = &refit{Trained: p, Champion: versionOf(champion), Verdict: verdict}
+		}
 		return b, []events.Fact{fact}, err
 	})
 	if err != nil {
@@ -37,14 +39,15 @@ func (s *Service) judge(ctx context.Context, f events.Fact, p events.CandidateTr
 	return nil
 }
 
-func (s *Service) says(cause events.Fact, p events.CandidateTrained, champion *events.Version, v events.Verdict) (events.Fact, error) {
-	name := ""
-	if champion != nil {
-		name = champion.Version
-	}
-	t, payload := events.CandidateRejectedType, any(events.CandidateRejected{Version: p.Version, Cycle: p.Cycle, Champion: name, Verdict: v})
-	if v.Approved {
-		t, payload = events.CandidateApprovedType, events.CandidateApproved{Version: p.Version, Cycle: p.Cycle, Champion: name, Verdict: v}
+// says is the fact that follows from a verdict. refits tells that an approved recipe is trained again before it is rolled out.
+func (s *Service) says(cause events.Fact, p events.CandidateTrained, champion string, v events.Verdict, refits bool) (events.Fact, error) {
+	t, payload := events.CandidateRejectedType, any(events.CandidateRejected{Version: p.Version, Cycle: p.Cycle, Champion: champion, Verdict: v})
+	switch {
+	case v.Approved && refits:
+		t, payload = events.RefitRequestedType, events.RefitRequested{Version: p.Version, Cycle: p.Cycle, Champion: champion, Verdict: v,
+			Candidate: p.Candidate, Trial: p.Trial}
+	case v.Approved:
+		t, payload = events.CandidateApprovedType, events.CandidateApproved{Version: p.Version, Cycle: p.Cycle, Champion: champion, Verdict: v}
 	}
 	f, err := events.NewFact(events.DeriveID(cause.ID, "judged"), t, Name, p.Model, s.host.Clock(), payload)
 	return f.Caused(cause).InCycle(p.Cycle), err
@@ -53,25 +56,13 @@ func (s *Service) says(cause events.Fact, p events.CandidateTrained, champion *e
 // verdict scores the candidate and the champion on the test rows of the candidate's snapshot that are later than everything that
 // either has seen, and evaluates the gates.
 func (s *Service) verdict(ctx context.Context, p events.CandidateTrained, champion *events.Version) (events.Verdict, error) {
-	m, ok := s.host.Catalog.At(resource.KindModel, p.Model, p.ModelRevision)
-	if !ok {
-		return refused("revision %d of the model is not known", p.ModelRevision), nil
+	ask, reason := s.ask(p)
+	if reason != "" {
+		return refused("%s", reason), nil
 	}
-	dataset, ok := s.host.Catalog.Dataset(m.Model.Dataset)
-	if !ok {
-		return refused("the dataset %s is not declared any more", m.Model.Dataset), nil
-	}
-	accepted := s.host.Catalog.Segments(p.Data.Dataset, p.Data.Through)
-	plan, err := rows.Plan(accepted, p.Data.Window, m.Model.Split)
-	if err != nil {
-		return refused("%v", err), nil
-	}
-	in := rows.Range(plan.Test)
-	in.From = after(in.From, p.TrainedThrough)
 	if champion != nil {
-		in.From = after(in.From, champion.TrainedThrough)
+		ask.in.From = after(ask.in.From, champion.TrainedThrough)
 	}
-	ask := question{dataset: dataset, segments: rows.Segments(accepted, plan.Test), label: m.Model.Label, in: in}
 	candidate, err := s.score(ctx, p.Version, ask)
 	if reason, broken := whyBroken(err); broken {
 		return refused("the candidate can't be judged: %s", reason), nil
@@ -90,6 +81,6 @@ func (s *Service) verdict(ctx context.Context, p events.CandidateTrained, champi
 		}
 		candidate, other = aligned(candidate, scored)
 	}
-	return evaluation.Evaluate(candidate.Scored, other, m.Model.Evaluation.Gates,
-		evaluation.Options{Seed: uint64(m.Model.Seed), MinRows: int(m.Model.Evaluation.MinRows)})
+	return evaluation.Evaluate(candidate.Scored, other, ask.model.Evaluation.Gates,
+		evaluation.Options{Seed: uint64(ask.model.Seed), MinRows: int(ask.model.Evaluation.MinRows)})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/core/evaluation"
+	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/internal/catalog"
 	"github.com/tidemill/tidemill/services/internal/scoring"
@@ -15,6 +16,7 @@ import (
 
 // question is the rows that judge.
 type question struct {
+	model    *resource.ModelSpec
 	dataset  catalog.Resource
 	segments []events.Segment
 	label    string
@@ -33,6 +35,18 @@ func (s *Service) score(ctx context.Context, ref events.Version, q question) (sc
 		return scoring.Scored{}, fmt.Errorf("rows for version %s: %w", ref.Version, err)
 	}
 	return v.Score(ctx, rows)
+}
+
+// answers is score with the bytes of the version's package.
+func (s *Service) answers(ctx context.Context, ref events.Version, q question) (*evaluation.Scored, int64, error) {
+	v, err := s.versions.Open(ctx, ref)
+	if err != nil {
+		return nil, 0, err
+	}
+	bytes := v.Bytes
+	v.Release()
+	scored, err := s.score(ctx, ref, q)
+	return scored.Scored, bytes, err
 }
 
 // whyBroken tells a version that can't be scored from trouble of the platform, which passes.

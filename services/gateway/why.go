@@ -110,6 +110,8 @@ func standing(w api.Why, o projection.Origin, facts []events.Fact) string {
 		return fmt.Sprintf("%s is live again since %s UTC%s.", name, narrate.Moment(v.PromotedAt), rolledBack(facts))
 	case "retired":
 		return fmt.Sprintf("%s was live from %s UTC on and has been replaced.", name, narrate.Moment(v.PromotedAt))
+	case "refitted":
+		return fmt.Sprintf("%s passed its gates; the same recipe trained again on all rows took its place.", name)
 	case "rejected":
 		reason := ""
 		if w.Cycle != nil && w.Cycle.Reason != "" {

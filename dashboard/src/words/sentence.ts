@@ -111,6 +111,11 @@ const sayings: Record<string, (d: Data) => string> = {
   "candidate.trained": (d) =>
     `Version ${str(d, "version")} is trained${noTime(str(d, "trainedThrough")) ? "" : ` through ${eventTime(str(d, "trainedThrough"))}`}`,
   "candidate.failed": (d) => `No usable model came out${because(str(d, "reason"))}`,
+  "candidate.refitted": (d) =>
+    str(obj(d, "refitted"), "version")
+      ? `Version ${str(obj(d, "refitted"), "version")} is the recipe of version ${str(obj(d, "judged"), "version")} trained on all rows`
+      : `Version ${str(obj(d, "judged"), "version")} could not be trained again on all rows${because(str(d, "reason"))}`,
+  "refit.requested": (d) => `Version ${str(d, "version")} passed its gates; its recipe is trained again on all rows${because(verdictReason(d))}`,
   "candidate.approved": (d) => `Version ${str(d, "version")} passed its gates${because(verdictReason(d))}`,
   "candidate.rejected": (d) => `Version ${str(d, "version")} refused${because(verdictReason(d))}`,
   "rollout.started": (d) => `Version ${str(d, "version")} rolls out (${str(d, "strategy")})`,

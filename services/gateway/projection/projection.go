@@ -104,6 +104,10 @@ func (p *Projection) foldCycle(f events.Fact) error {
 		return step(p, f, func(m *model, x events.CandidateTrained) string { m.trained(f, x); return x.Cycle })
 	case events.CandidateFailedType:
 		return step(p, f, func(_ *model, x events.CandidateFailed) string { return x.Cycle })
+	case events.RefitRequestedType:
+		return step(p, f, func(m *model, x events.RefitRequested) string { m.refits(f, x); return x.Cycle })
+	case events.CandidateRefittedType:
+		return step(p, f, func(m *model, x events.CandidateRefitted) string { m.refitted(f, x); return x.Cycle })
 	case events.CandidateApprovedType:
 		return step(p, f, func(m *model, x events.CandidateApproved) string { m.approved(f, x); return x.Cycle })
 	case events.CandidateRejectedType:

@@ -11,6 +11,7 @@ const (
 	stateChampion  = "champion"
 	stateRetired   = "retired"
 	stateRejected  = "rejected"
+	stateRefitted  = "refitted" // it passed its gates, and the same recipe trained again on all rows took its place
 )
 
 // Origin are the sequences of the facts that made a version what it is; 0 where there is none.
@@ -74,8 +75,33 @@ func (m *model) judged(f events.Fact, x events.Version, cycle string, verdict ev
 	return v
 }
 
+// refits notes the verdict of a version whose recipe is trained again before anything is rolled out.
+func (m *model) refits(f events.Fact, x events.RefitRequested) {
+	m.judged(f, x.Version, x.Cycle, x.Verdict)
+}
+
+func (m *model) refitted(f events.Fact, x events.CandidateRefitted) {
+	if x.Refitted == nil {
+		return
+	}
+	v := m.know(*x.Refitted, x.Cycle)
+	if v.origin.Trained != 0 {
+		return
+	}
+	v.TrainedAt, v.origin.Trained = f.Time, f.Seq
+	if old := m.version(x.Judged.Version); old != nil {
+		v.Candidate, v.origin.Dataset, v.origin.Through = old.Candidate, old.origin.Dataset, old.origin.Through
+	}
+}
+
 func (m *model) approved(f events.Fact, x events.CandidateApproved) {
 	m.judged(f, x.Version, x.Cycle, x.Verdict)
+	if old := m.version(x.Judged); old != nil && old.State == stateCandidate {
+		old.State = stateRefitted
+	}
+	if c := m.cycle(x.Cycle); c != nil && c.State != stateEnded {
+		c.Version = x.Version.Version
+	}
 	if c := m.cycle(x.Cycle); c != nil {
 		c.advance(stateRollingOut)
 	}

@@ -71,6 +71,19 @@ func candidateFailed(p events.CandidateFailed) string {
 	return sentence("cycle %s gave no usable model%s", p.Cycle, because(p.Reason))
 }
 
+func refitRequested(p events.RefitRequested) string {
+	return sentence("version %s of %s passed its gates on %s, and its recipe is trained again on all rows%s", p.Version.Version, p.Model,
+		Rows(p.Verdict.Rows), because(p.Verdict.Reason))
+}
+
+func candidateRefitted(p events.CandidateRefitted) string {
+	if p.Refitted == nil {
+		return sentence("version %s of %s could not be trained again on all rows%s", p.Judged.Version, p.Model, because(p.Reason))
+	}
+	return sentence("version %s of %s is the recipe of version %s, trained again on all rows up to %s", p.Refitted.Version, p.Model,
+		p.Judged.Version, Moment(p.Refitted.TrainedThrough))
+}
+
 func candidateApproved(p events.CandidateApproved) string {
 	return sentence("version %s of %s passed its gates on %s%s", p.Version.Version, p.Model, Rows(p.Verdict.Rows), because(p.Verdict.Reason))
 }

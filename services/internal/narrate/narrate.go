@@ -53,6 +53,8 @@ var tellers = map[events.Type]teller{
 	events.TrialFinishedType:      about(trialFinished),
 	events.CandidateTrainedType:   about(candidateTrained),
 	events.CandidateFailedType:    about(candidateFailed),
+	events.CandidateRefittedType:  about(candidateRefitted),
+	events.RefitRequestedType:     about(refitRequested),
 	events.CandidateApprovedType:  about(candidateApproved),
 	events.CandidateRejectedType:  about(candidateRejected),
 	events.RolloutStartedType:     about(rolloutStarted),
