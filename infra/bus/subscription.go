@@ -18,6 +18,7 @@ const (
 	lastNudge       = 64 * time.Millisecond
 
 	metaRetryIn = "Tidemill-Retry-In"
+	metaLeave   = "Tidemill-Leave"
 )
 
 // Delivery says where a message comes from and how often it was tried.
@@ -38,6 +39,10 @@ func DeliveryOf(ctx context.Context) (Delivery, bool) {
 
 // RetryIn delays the redelivery of a message that will be nacked.
 func RetryIn(m *message.Message, d time.Duration) { m.Metadata.Set(metaRetryIn, d.String()) }
+
+// Leave makes a message that will be nacked nobody's: the broker is told nothing, and delivers it again when AckWait is over,
+// unless somebody else has it by now and holds it.
+func Leave(m *message.Message) { m.Metadata.Set(metaLeave, "true") }
 
 // subscription pulls one message at a time: what waits in a client's buffer ages as if it were being handled.
 type subscription struct {
@@ -148,6 +153,9 @@ func (s *subscription) deliver(ctx context.Context, raw jetstream.Msg) error {
 		case <-m.Acked():
 			return raw.Ack()
 		case <-m.Nacked():
+			if m.Metadata.Get(metaLeave) != "" {
+				return nil
+			}
 			if delay, err := time.ParseDuration(m.Metadata.Get(metaRetryIn)); err == nil && delay > 0 {
 				return raw.NakWithDelay(delay)
 			}

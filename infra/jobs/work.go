@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -42,13 +43,16 @@ type Consumer struct {
 	// Slots is how many jobs the worker does at once; 0 means 1.
 	Slots int
 	// Handler does a job. It ends with a verdict of package bus: nil is done; an error means again, later, elsewhere perhaps;
-	// bus.Terminal means never again. Its context ends when the worker is asked to stop; the job then goes to another worker.
+	// bus.Terminal means never again; ErrStale leaves the job to the worker that has it now. Its context ends when the worker was
+	// asked to stop and Drain is over; a job that then ends with an error is handed back at once.
 	Handler func(ctx context.Context, d Delivery) error
 	// AckWait; 0 means DefaultAckWait. All workers of a kind and pool must agree. Heartbeats are sent three times as often.
 	AckWait time.Duration
-	// Attempts before a job becomes a dead letter; 0 means DefaultAttempts.
+	// Attempts before a job becomes a dead letter; 0 means DefaultAttempts, less than 0 never: the handler gives up by itself.
 	Attempts int
-	// StopGrace; 0 means DefaultStopGrace.
+	// Drain is how long jobs may go on when the worker is asked to stop. It takes no new ones meanwhile.
+	Drain time.Duration
+	// StopGrace is how long handlers may take to end when Drain is over; 0 means DefaultStopGrace.
 	StopGrace time.Duration
 	// Logger hears what jobs fail with, once each time; nil hears nothing.
 	Logger *zap.Logger
@@ -73,8 +77,11 @@ func (q *Queue) Component(c Consumer) *Worker {
 	if c.AckWait == 0 {
 		c.AckWait = DefaultAckWait
 	}
-	if c.Attempts == 0 {
+	switch {
+	case c.Attempts == 0:
 		c.Attempts = DefaultAttempts
+	case c.Attempts < 0:
+		c.Attempts = math.MaxInt
 	}
 	if c.StopGrace == 0 {
 		c.StopGrace = DefaultStopGrace
@@ -88,7 +95,7 @@ func (q *Queue) Component(c Consumer) *Worker {
 // name is the worker's in the broker and among the dead letters. No kind or pool has an underscore, so names can't collide.
 func (w *Worker) name() string { return w.c.Kind + "_" + w.c.Pool }
 
-// Run does jobs until ctx ends.
+// Run does jobs until ctx ends, and drains then.
 func (w *Worker) Run(ctx context.Context, ready func()) error {
 	for _, name := range []string{w.c.Kind, w.c.Pool} {
 		if err := events.ValidName(name); err != nil {
@@ -97,15 +104,18 @@ func (w *Worker) Run(ctx context.Context, ready func()) error {
 	}
 	subject := events.JobsSubject(w.c.Kind, w.c.Pool)
 	subscriber := bus.NewSubscriber(w.queue.js, bus.SubscriberOptions{
-		Stream: events.StreamJobs, AckWait: w.c.AckWait, MaxAckPending: maxInWork, CloseGrace: w.c.StopGrace,
+		Stream: events.StreamJobs, AckWait: w.c.AckWait, MaxAckPending: maxInWork, CloseGrace: w.c.Drain + w.c.StopGrace,
 		Consumer: func(string) bus.Consumer { return bus.Consumer{Durable: w.name(), Subjects: []string{subject}} },
 		Trouble: func(_ string, err error) {
 			w.c.Logger.Warn("fetching jobs was interrupted", zap.String("subject", subject), zap.Error(err))
 		},
 	})
 	defer subscriber.Close()
+	// Jobs outlive the wish to stop, by Drain.
+	working, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
 	var slots sync.WaitGroup
 	defer slots.Wait()
+	defer giveUp(nil)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for range w.c.Slots {
@@ -115,25 +125,47 @@ func (w *Worker) Run(ctx context.Context, ready func()) error {
 		}
 		slots.Go(func() {
 			for m := range messages {
-				w.do(m)
+				w.do(working, m)
 			}
 		})
 	}
 	ready()
 	<-ctx.Done()
+	idle := make(chan struct{})
+	go func() {
+		slots.Wait()
+		close(idle)
+	}()
+	over := time.NewTimer(w.c.Drain)
+	defer over.Stop()
+	select {
+	case <-idle:
+	case <-over.C:
+	}
+	giveUp(context.Cause(ctx))
+	<-idle
 	return nil
 }
 
-// do gives one message to the handler and does what the verdict says.
-func (w *Worker) do(m *message.Message) {
-	d, _ := bus.DeliveryOf(m.Context())
+// do gives one message to the handler and does what the verdict says. The handler's context ends with working.
+func (w *Worker) do(working context.Context, m *message.Message) {
+	ctx, end := context.WithCancelCause(context.WithoutCancel(m.Context()))
+	defer end(nil)
+	defer context.AfterFunc(working, func() { end(context.Cause(working)) })()
+	d, _ := bus.DeliveryOf(ctx)
 	delivery := Delivery{
 		Job:     Job{ID: m.Metadata.Get(bus.HeaderJob), Kind: w.c.Kind, Pool: w.c.Pool, Payload: m.Payload},
 		Attempt: d.Attempt, Queued: d.Stored,
 	}
-	err := w.call(m, delivery)
-	if err != nil && m.Context().Err() != nil {
-		m.Nack() // stopping: given back at once
+	err := w.call(ctx, m, delivery)
+	switch {
+	case errors.Is(err, ErrStale):
+		// It is in other hands: done here, it would be taken from them; given back, it would be begun once more.
+		bus.Leave(m)
+		m.Nack()
+		return
+	case err != nil && ctx.Err() != nil:
+		m.Nack() // stopping: handed back at once
 		return
 	}
 	ruling := bus.Judge(err, d.Attempt, w.c.Attempts)
@@ -150,7 +182,7 @@ func (w *Worker) do(m *message.Message) {
 		w.c.Logger.Error("job became a dead letter", fields...)
 		letter := bus.NewLetter(w.name(), d, m.Payload, ruling.Reason)
 		letter.Job = delivery.ID
-		if err := bus.NewDead(w.queue.js).Bury(m.Context(), letter); err != nil {
+		if err := bus.NewDead(w.queue.js).Bury(ctx, letter); err != nil {
 			w.c.Logger.Error("the dead letter could not be kept", append(fields, zap.NamedError("keeping", err))...)
 			m.Nack()
 			return
@@ -159,7 +191,7 @@ func (w *Worker) do(m *message.Message) {
 	m.Ack()
 }
 
-func (w *Worker) call(m *message.Message, d Delivery) (err error) {
+func (w *Worker) call(ctx context.Context, m *message.Message, d Delivery) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -168,7 +200,7 @@ func (w *Worker) call(m *message.Message, d Delivery) (err error) {
 	if d.ID == "" {
 		return bus.Terminal(errors.New("a message without a job id"))
 	}
-	ctx := propagation.TraceContext{}.Extract(m.Context(), propagation.MapCarrier(lower(m.Metadata)))
+	ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier(lower(m.Metadata)))
 	return w.c.Handler(ctx, d)
 }
 
