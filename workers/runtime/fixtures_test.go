@@ -183,6 +183,6 @@ func zipMap(input string, zip bool) []byte {
 
 // seen tells whether a trial has left its mark in its checkpoint folder.
 func seen(dir string) bool {
-	found, _ := filepath.Glob(filepath.Join(dir, "*", "checkpoints", "seen"))
+	found, _ := filepath.Glob(filepath.Join(dir, "*", "checkpoints-*", "seen"))
 	return len(found) > 0
 }

@@ -96,35 +96,38 @@ type run struct {
 }
 
 // Run runs one attempt of a trial to its end and returns its result and the last lines of its log, which come with an error
-// too. A [*Failure] is the trial's own; [ErrCancelled] and the context's other causes come back as they are. Its scratch
-// folder is gone afterwards; the whole log of the attempt stays in Dir until the trial is forgotten by [Runner.Forget].
-func (r *Runner) Run(ctx context.Context, s Spec, attempt int, update func(Update)) (Result, []string, error) {
+// too. A [*Failure] is the trial's own; [ErrCancelled] and the context's other causes come back as they are. The preface is what
+// its log begins with. Its scratch folder is gone afterwards; the attempt's checkpoints and its log stay until
+// [Runner.Forget].
+func (r *Runner) Run(ctx context.Context, s Spec, attempt int, update func(Update), preface ...string) (Result, []string, error) {
 	if limit := s.timeLimit(); limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, errTimeLimit)
 		defer cancel()
 	}
-	home := filepath.Join(r.o.Dir, s.Trial)
-	scratch, err := filepath.Abs(filepath.Join(home, fmt.Sprintf("attempt-%d", attempt)))
+	scratch, err := filepath.Abs(r.place(s.Trial, "attempt-%d", attempt))
+	if err != nil {
+		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
+	}
+	checkpoints, err := filepath.Abs(r.checkpoints(s.Trial, attempt))
 	if err != nil {
 		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
 	}
 	if err := os.RemoveAll(scratch); err != nil {
 		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
 	}
-	if err := os.MkdirAll(home, 0o755); err != nil {
-		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
-	}
-	f := foldersIn(scratch, filepath.Join(filepath.Dir(scratch), "checkpoints"))
 	defer os.RemoveAll(scratch)
-	log, err := os.Create(filepath.Join(filepath.Dir(scratch), fmt.Sprintf("attempt-%d.log", attempt)))
+	log, err := newLogFile(r.log(s.Trial, attempt), keptLog)
 	if err != nil {
 		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
 	}
 	defer log.Close()
-	t := &run{Runner: r, spec: s, folders: f, update: update}
+	t := &run{Runner: r, spec: s, folders: foldersIn(scratch, checkpoints), update: update, phase: PhasePreparing}
 	if t.out, err = newOutput(log, s.Candidate.Metrics, t.onLine); err != nil {
 		return Result{}, nil, err
+	}
+	for _, line := range preface {
+		t.out.line(line)
 	}
 	err = t.all(ctx)
 	var failure *Failure
@@ -144,8 +147,22 @@ func (r *Runner) Run(ctx context.Context, s Spec, attempt int, update func(Updat
 // Forget removes what is left of a trial: its checkpoints and logs. Call it when its result has landed.
 func (r *Runner) Forget(trial string) error { return os.RemoveAll(filepath.Join(r.o.Dir, trial)) }
 
+// checkpoints is the folder in which an attempt finds its checkpoints and leaves new ones.
+func (r *Runner) checkpoints(trial string, attempt int) string {
+	return r.place(trial, "checkpoints-%d", attempt)
+}
+
+// log is the file with everything that an attempt printed.
+func (r *Runner) log(trial string, attempt int) string {
+	return r.place(trial, "attempt-%d.log", attempt)
+}
+
+func (r *Runner) place(trial, form string, attempt int) string {
+	return filepath.Join(r.o.Dir, trial, fmt.Sprintf(form, attempt))
+}
+
 func (t *run) onLine(line string, metrics map[string]float64) {
-	t.tell(Update{Phase: PhaseTraining, Line: line, Metrics: metrics, Fraction: metrics[metricProgress]})
+	t.tell(Update{Phase: t.phase, Line: line, Metrics: metrics, Fraction: metrics[metricProgress]})
 }
 
 func (t *run) tell(u Update) {
