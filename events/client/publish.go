@@ -23,15 +23,15 @@ const MaxBatch = 1000
 // Published says where rows are.
 type Published struct {
 	Rows     int
-	Sequence uint64 // of the last row in ROWS; 0 when the batch had been stored by an earlier try
+	Sequence uint64 // of the message with the last row in ROWS; 0 when the batch had been stored by an earlier try
 }
 
 // ErrFull says that Tidemill takes no new rows now: what is waiting must be ingested first. Nothing of the batch was taken.
 var ErrFull = errors.New("rows are refused for now: the platform's backlog is full; try again later")
 
 // Publish stores rows of a dataset, in order, and returns when all are on disk. Each row is a JSON object (any value that
-// encoding/json writes as one, or its bytes). Rows go in atomic batches of up to MaxBatch: an error names how many rows
-// are stored. A batch that is tried again within two minutes is stored once.
+// encoding/json writes as one, or its bytes). Rows go in atomic batches of up to MaxBatch, many to a message: an error names
+// how many rows are stored. A batch that is tried again within two minutes is stored once.
 func (c *Client) Publish(ctx context.Context, dataset string, rows ...any) (Published, error) {
 	if err := events.ValidName(dataset); err != nil {
 		return Published{}, fmt.Errorf("publish rows: %w", err)
@@ -97,8 +97,9 @@ func PublishBatch(ctx context.Context, js jetstream.JetStream, dataset string, r
 }
 
 func publishOnce(ctx context.Context, js jetstream.JetStream, subject string, rows [][]byte, id string) (uint64, error) {
-	if len(rows) == 1 {
-		ack, err := js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: rows[0], Header: nats.Header{}}, jetstream.WithMsgID(id))
+	msgs := pack(subject, rows)
+	if len(msgs) == 1 {
+		ack, err := js.PublishMsg(ctx, msgs[0], jetstream.WithMsgID(id))
 		if err != nil {
 			return 0, refusal(err)
 		}
@@ -106,10 +107,6 @@ func publishOnce(ctx context.Context, js jetstream.JetStream, subject string, ro
 			return 0, nil
 		}
 		return ack.Sequence, nil
-	}
-	msgs := make([]*nats.Msg, len(rows))
-	for i, row := range rows {
-		msgs[i] = &nats.Msg{Subject: subject, Data: row, Header: nats.Header{}}
 	}
 	// The id stands on the first message alone: one duplicate rejects the whole batch, which says that it is stored.
 	msgs[0].Header.Set(jetstream.MsgIDHeader, id)
@@ -121,6 +118,41 @@ func publishOnce(ctx context.Context, js jetstream.JetStream, subject string, ro
 		return 0, refusal(err)
 	}
 	return ack.Sequence, nil
+}
+
+// chunkBytes is how much of a batch goes into one message. A message costs the broker as much as some kilobytes, a subscriber
+// even more; far larger ones gain nothing.
+const chunkBytes = 64 << 10
+
+// pack puts rows that follow each other into NDJSON messages. What is no line by itself goes alone: a row with a line break, and a
+// blank one, which is refused as a row but would be passed over as a line.
+func pack(subject string, rows [][]byte) []*nats.Msg {
+	var out []*nats.Msg
+	var chunk [][]byte
+	size := 0
+	flush := func() {
+		switch len(chunk) {
+		case 0:
+		case 1:
+			out = append(out, &nats.Msg{Subject: subject, Data: chunk[0], Header: nats.Header{}})
+		default:
+			out = append(out, &nats.Msg{Subject: subject, Data: bytes.Join(chunk, []byte{'\n'}),
+				Header: nats.Header{events.HeaderContent: {events.ContentNDJSON}}})
+		}
+		chunk, size = chunk[:0], 0
+	}
+	for _, row := range rows {
+		alone := bytes.IndexByte(row, '\n') >= 0 || len(bytes.TrimSpace(row)) == 0
+		if alone || size+len(row) > chunkBytes {
+			flush()
+		}
+		chunk, size = append(chunk, row), size+len(row)+1
+		if alone {
+			flush()
+		}
+	}
+	flush()
+	return out
 }
 
 func hasCode(err error, code jetstream.ErrorCode) bool {

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+	"github.com/synadia-io/orbit.go/jetstreamext"
 	"go.uber.org/goleak"
 
 	"github.com/tidemill/tidemill/core/lake"
@@ -75,13 +76,22 @@ func rowsOf(from, to int) [][]byte {
 	return out
 }
 
+// publish stores a message for each row, so that a row's place is its message's.
 func publish(t testing.TB, w *hosttest.World, rows ...[]byte) {
 	t.Helper()
-	for len(rows) > 0 {
-		n := min(len(rows), client.MaxBatch)
-		_, err := client.PublishBatch(t.Context(), w.JS, dataset, rows[:n], "")
+	for start := 0; start < len(rows); start += client.MaxBatch {
+		part := rows[start:min(start+client.MaxBatch, len(rows))]
+		messages := make([]*nats.Msg, len(part))
+		for i, row := range part {
+			messages[i] = &nats.Msg{Subject: events.RowsSubject(dataset), Data: row, Header: nats.Header{}}
+		}
+		if len(messages) == 1 {
+			_, err := w.JS.PublishMsg(t.Context(), messages[0])
+			require.NoError(t, err)
+			continue
+		}
+		_, err := jetstreamext.PublishMsgBatch(t.Context(), w.JS, messages)
 		require.NoError(t, err)
-		rows = rows[n:]
 	}
 }
 
