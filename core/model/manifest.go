@@ -98,6 +98,39 @@ type ONNX struct {
 	Opsets   map[string]int64 `json:"opsets"` // by operator domain; the standard one is ""
 }
 
+// What answers for a version.
+const (
+	RuntimeONNX    = "onnx"
+	RuntimeCommand = "command"
+)
+
+// Folders of a package that is answered for by a command, as they are unpacked beside each other.
+const (
+	FolderModel = "model" // SM_MODEL_DIR as the trainer left it: ExtrasFile
+	FolderCode  = "code"  // the candidate's source: CodeFile
+)
+
+// PredictCommand is a program that answers instead of an ONNX model.
+type PredictCommand struct {
+	Command []string `json:"command"`
+	Folder  string   `json:"folder"` // that it runs in: FolderModel or FolderCode
+}
+
+// check tells what is wrong with the command, or missing among the files.
+func (p PredictCommand) check(files map[string]string) error {
+	switch {
+	case len(p.Command) == 0 || p.Command[0] == "":
+		return errors.New("its predict command is empty")
+	case p.Folder != FolderModel && p.Folder != FolderCode:
+		return fmt.Errorf("its predict command runs in the folder %q; use %s or %s", p.Folder, FolderModel, FolderCode)
+	case p.Folder == FolderModel && files[ExtrasFile] == "":
+		return fmt.Errorf("its predict command runs in the model folder, but it names no digest of %s", ExtrasFile)
+	case p.Folder == FolderCode && files[CodeFile] == "":
+		return fmt.Errorf("its predict command runs in the source folder, but it names no digest of %s", CodeFile)
+	}
+	return nil
+}
+
 // Manifest describes a version and names the digest of each other file of its package.
 type Manifest struct {
 	Model   string `json:"model"`
@@ -112,6 +145,8 @@ type Manifest struct {
 	TrainRows      int64             `json:"trainRows"`
 	ValidationRows int64             `json:"validationRows"`
 	CreatedAt      time.Time         `json:"createdAt"`
-	ONNX           ONNX              `json:"onnx"`
-	Files          map[string]string `json:"files"` // SHA-256 (lower-case hex) by file name
+	Runtime        string            `json:"runtime"` // onnx or command
+	ONNX           ONNX              `json:"onnx,omitzero"`
+	Predict        *PredictCommand   `json:"predict,omitempty"` // with the runtime command
+	Files          map[string]string `json:"files"`             // SHA-256 (lower-case hex) by file name
 }

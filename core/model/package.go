@@ -49,7 +49,7 @@ type Package struct {
 	SHA256       string // of ManifestJSON, which holds the digest of every other file: the version's digest
 }
 
-// Build makes a package of files and their manifest, and signs it; it fills in the manifest's ONNX and Files. The same arguments
+// Build makes a package of files and their manifest, and signs it; it fills in the manifest's Runtime, ONNX and Files. The same arguments
 // give the same bytes and so the same digest.
 func Build(m Manifest, files map[string][]byte, keys *Keyring) (Package, error) {
 	fail := func(err error) (Package, error) {
@@ -62,14 +62,19 @@ func Build(m Manifest, files map[string][]byte, keys *Keyring) (Package, error) 
 	for name, b := range files {
 		m.Files[name] = digest(b)
 	}
+	m.Runtime, m.ONNX = RuntimeONNX, ONNX{}
+	if m.Predict != nil {
+		m.Runtime = RuntimeCommand
+	}
 	if err := m.check(); err != nil {
 		return fail(err)
 	}
-	info, err := Inspect(files[ModelFile])
-	if err != nil {
-		return fail(err)
+	if m.Predict == nil {
+		var err error
+		if m.ONNX, err = Inspect(files[ModelFile]); err != nil {
+			return fail(err)
+		}
 	}
-	m.ONNX = info
 	m.CreatedAt, m.TrainedThrough = m.CreatedAt.UTC(), m.TrainedThrough.UTC()
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -188,7 +193,12 @@ func (m Manifest) check() error {
 			return fmt.Errorf("a package holds no file %q", name)
 		}
 	}
-	if m.Files[ModelFile] == "" {
+	switch {
+	case (m.Runtime == RuntimeCommand) != (m.Predict != nil) || m.Runtime != RuntimeCommand && m.Runtime != RuntimeONNX:
+		return fmt.Errorf("its runtime %q doesn't fit; it is %s, or %s with a predict command", m.Runtime, RuntimeONNX, RuntimeCommand)
+	case m.Predict != nil:
+		return m.Predict.check(m.Files)
+	case m.Files[ModelFile] == "":
 		return fmt.Errorf("it names no digest of %s", ModelFile)
 	}
 	return nil

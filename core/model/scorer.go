@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
-	"sync"
-	"sync/atomic"
 
 	ort "github.com/yalue/onnxruntime_go"
 	"golang.org/x/sync/errgroup"
@@ -16,7 +13,9 @@ import (
 // chunkRows bounds how many rows go through the graph at once: wide one-hot graphs need memory per row.
 const chunkRows = 8192
 
-// ErrClosed is returned by a scorer that was closed. A server that swaps versions holds the scorer with [Scorer.Acquire].
+var _ Predictor = (*Scorer)(nil)
+
+// ErrClosed is returned by a scorer that was closed. A server that swaps versions holds the scorer with [Holds.Acquire].
 var ErrClosed = errors.New("the scorer is closed")
 
 // NotFinite says that a model answered with NaN or an infinity.
@@ -31,15 +30,13 @@ func (e *NotFinite) Error() string {
 		"does it handle nulls (NaN in numeric features, \"\" in string features) and unknown categories?", e.Row, e.Value)
 }
 
-// Scorer scores batches with one model. It is safe for concurrent use.
+// Scorer answers with an ONNX model. It is a [Predictor].
 type Scorer struct {
+	Holds
 	contract Contract
 	wiring   wiring
 	session  *ort.DynamicAdvancedSession
 	single   chan *slot // buffers for one row, kept between calls
-	refs     atomic.Int64
-	closed   atomic.Bool
-	destroy  sync.Once
 }
 
 // Open loads a model and checks that it keeps its contract: its inputs and outputs, and a first run on rows of zeros and
@@ -68,8 +65,8 @@ func (r *Runtime) Open(ctx context.Context, onnx []byte, c Contract) (*Scorer, e
 	if s.session, err = newSession(onnx, s.inputNames(), w.output); err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
-	s.refs.Store(1)
-	if err := s.smoke(ctx); err != nil {
+	s.Holds.Open(s.free)
+	if err := Smoke(ctx, c, s.Score); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open model: %w", err)
 	}
@@ -108,6 +105,9 @@ func (s *Scorer) Contract() Contract { return s.contract }
 // Width is the number of values per row: the classes, or 1 for a regression.
 func (s *Scorer) Width() int { return s.contract.Width() }
 
+// Await has nothing to wait for: an opened model can answer.
+func (s *Scorer) Await(ctx context.Context) error { return ctx.Err() }
+
 func (s *Scorer) inputNames() []string {
 	if s.wiring.input == InputMatrix {
 		return []string{tensorFeatures}
@@ -136,11 +136,8 @@ func (s *Scorer) Score(ctx context.Context, b Batch) ([]float32, error) {
 	if err := s.score(ctx, b, out); err != nil {
 		return nil, fmt.Errorf("score: %w", err)
 	}
-	for i, v := range out {
-		// v-v is 0 but for NaN and infinities.
-		if v-v != 0 {
-			return nil, fmt.Errorf("score: %w", &NotFinite{Row: i / s.Width(), Value: v})
-		}
+	if err := Finite(out, s.Width()); err != nil {
+		return nil, fmt.Errorf("score: %w", err)
 	}
 	return out, nil
 }
@@ -194,34 +191,6 @@ func (s *Scorer) chunk(b Batch, out []float32) error {
 	return err
 }
 
-// Acquire holds the scorer open until [Scorer.Release]; it is false when the scorer is closed already. A request that
-// acquired it can score, however soon its version is swapped out and closed.
-func (s *Scorer) Acquire() bool {
-	for {
-		n := s.refs.Load()
-		if n == 0 {
-			return false
-		}
-		if s.refs.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
-
-// Release gives back what Acquire took.
-func (s *Scorer) Release() {
-	if s.refs.Add(-1) == 0 {
-		s.destroy.Do(s.free)
-	}
-}
-
-// Close lets the model go when the last request that holds it is done; it doesn't wait. Closing twice is safe.
-func (s *Scorer) Close() {
-	if !s.closed.Swap(true) {
-		s.Release()
-	}
-}
-
 func (s *Scorer) free() {
 	for {
 		select {
@@ -232,57 +201,4 @@ func (s *Scorer) free() {
 			return
 		}
 	}
-}
-
-// smoke runs the model on one row and on three: zeros and a category that no training set has.
-func (s *Scorer) smoke(ctx context.Context) error {
-	for _, n := range []int{1, 3} {
-		b := Batch{N: n, Columns: make([]Column, len(s.contract.Features))}
-		for i, f := range s.contract.Features {
-			if f.Kind == KindNumeric {
-				b.Columns[i].Numeric = make([]float32, n)
-				continue
-			}
-			b.Columns[i].Text = make([]string, n)
-			for j := range n {
-				b.Columns[i].Text[j] = "\x01no such category"
-			}
-		}
-		out, err := s.Score(ctx, b)
-		var nan *NotFinite
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.As(err, &nan):
-			return broken("a row of zeros and unknown categories scores %v", nan.Value)
-		case err != nil:
-			return broken("a first run on %d rows of zeros and unknown categories failed: %v", n, err)
-		}
-		if err := s.plausible(out); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// slack is how far float32 arithmetic may carry a probability past its bounds, and a sum of them away from 1.
-const slack = 1e-3
-
-func (s *Scorer) plausible(out []float32) error {
-	if s.wiring.output != tensorProbabilities {
-		return nil
-	}
-	for w := s.Width(); len(out) >= w; out = out[w:] {
-		sum := 0.0
-		for _, p := range out[:w] {
-			if p < -slack || p > 1+slack {
-				return broken("output %q holds %v, which is no probability", tensorProbabilities, p)
-			}
-			sum += float64(p)
-		}
-		if math.Abs(sum-1) > slack {
-			return broken("a row of output %q sums to %.4g, not to 1", tensorProbabilities, sum)
-		}
-	}
-	return nil
 }

@@ -1,0 +1,139 @@
+// Package archive packs a folder into a gzipped tar whose bytes depend on nothing but the files, and unpacks it again without ever
+// leaving the folder it was told.
+package archive
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+)
+
+// ErrTooLarge marks a folder or an archive that holds more than it may.
+var ErrTooLarge = errors.New("too large")
+
+// ErrUnsafe marks an archive that would write outside of its folder, or that isn't one.
+var ErrUnsafe = errors.New("not an archive of plain files")
+
+// Pack packs the regular files under dir and tells how many there are. The same files give the same bytes: names in order,
+// permissions reduced to executable or not, no times and no owners. Links and other special files are left out, as is what skip
+// (nil for nothing) says; name is relative to dir, with slashes. More than limit bytes of files is [ErrTooLarge].
+func Pack(dir string, limit int64, skip func(name string, folder bool) bool) (packed []byte, files int, err error) {
+	var out bytes.Buffer
+	zip, _ := gzip.NewWriterLevel(&out, gzip.BestCompression) // the level is valid
+	p := packer{archive: tar.NewWriter(zip), left: limit}
+	err = filepath.WalkDir(dir, func(at string, entry fs.DirEntry, err error) error {
+		if err != nil || at == dir {
+			return err
+		}
+		name, err := filepath.Rel(dir, at)
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		switch {
+		case skip != nil && skip(name, entry.IsDir()):
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case !entry.Type().IsRegular():
+			return nil
+		}
+		if err := p.add(at, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		files++
+		return nil
+	})
+	if err = errors.Join(err, p.archive.Close(), zip.Close()); err != nil {
+		return nil, 0, fmt.Errorf("pack %s: %w", dir, err)
+	}
+	return out.Bytes(), files, nil
+}
+
+type packer struct {
+	archive *tar.Writer
+	left    int64
+}
+
+func (p *packer) add(at, name string) error {
+	f, err := os.Open(at)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if p.left -= info.Size(); p.left < 0 {
+		return fmt.Errorf("with it the folder is %w", ErrTooLarge)
+	}
+	mode := int64(0o644)
+	if info.Mode()&0o111 != 0 {
+		mode = 0o755
+	}
+	if err := p.archive.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: info.Size(), Format: tar.FormatPAX}); err != nil {
+		return err
+	}
+	_, err = io.Copy(p.archive, f)
+	return err
+}
+
+// Unpack writes what [Pack] packed into dir, which must exist. A name that leads out of dir, a link or anything else that is no
+// plain file is [ErrUnsafe]; files of more than limit bytes together are [ErrTooLarge].
+func Unpack(packed []byte, dir string, limit int64) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("unpack: %w", err)
+	}
+	defer root.Close()
+	zip, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return fmt.Errorf("unpack: %w: %w", ErrUnsafe, err)
+	}
+	archive := tar.NewReader(zip)
+	for {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("unpack: %w: %w", ErrUnsafe, err)
+		}
+		if header.Typeflag != tar.TypeReg || !filepath.IsLocal(filepath.FromSlash(header.Name)) {
+			return fmt.Errorf("unpack: %w: %q", ErrUnsafe, header.Name)
+		}
+		if limit -= header.Size; limit < 0 {
+			return fmt.Errorf("unpack: %s: the archive is %w", header.Name, ErrTooLarge)
+		}
+		if err := unpackFile(root, header, archive); err != nil {
+			return fmt.Errorf("unpack: %s: %w", header.Name, err)
+		}
+	}
+}
+
+func unpackFile(root *os.Root, header *tar.Header, from io.Reader) error {
+	if folder := path.Dir(header.Name); folder != "." {
+		if err := root.MkdirAll(folder, 0o755); err != nil {
+			return err
+		}
+	}
+	mode := fs.FileMode(0o644)
+	if header.Mode&0o111 != 0 {
+		mode = 0o755
+	}
+	f, err := root.OpenFile(header.Name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, from)
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,8 @@
+package command
+
+import "syscall"
+
+// newGroup puts a child into its own process group, and has the kernel kill it when this process dies, even by SIGKILL.
+func newGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
