@@ -118,6 +118,14 @@ func TestHalvingByHand(t *testing.T) {
 		}
 		require.Equal(t, want, got, trials)
 		require.Equal(t, lowest, all[len(all)-1].Params["x"], "the best goes up")
+		at := map[any]int{}
+		for i, p := range all {
+			if p.Generation == 1 {
+				at[p.Params["x"]] = i
+			} else if all[i-1].Generation == p.Generation {
+				require.Less(t, at[all[i-1].Params["x"]], at[p.Params["x"]], "in the order of the first rung")
+			}
+		}
 		winner, ok := search.Winner(halving(trials), evaluation.LowerIsBetter, done)
 		require.True(t, ok)
 		require.Equal(t, len(all), winner)
