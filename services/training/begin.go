@@ -2,86 +2,97 @@ package training
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
+	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
-	"github.com/tidemill/tidemill/infra/jobs"
 	"github.com/tidemill/tidemill/services/internal/recipe"
 	"github.com/tidemill/tidemill/workers/runtime"
 )
 
-// begin plans the cycle's trials, remembers them and hands them to the workers. A cycle that can't be trained fails with the
-// reason.
+// begin plans the cycle's trials, remembers them and releases the first. A cycle that can't be trained fails with the reason.
 func (s *Service) begin(ctx context.Context, f events.Fact, p events.CycleRequested) error {
-	specs, reason, err := s.plan(ctx, f, p)
-	if err != nil {
-		return fmt.Errorf("plan trials of %s: %w", p.Cycle, err)
+	planned := &cycle{CycleRequested: p, Cause: causeOf(f)}
+	reason := ""
+	var err error
+	if planned.Studies, err = s.plan(ctx, p); err != nil {
+		if reason = recipe.Impossibility(err); reason == "" {
+			return fmt.Errorf("plan trials of %s: %w", p.Cycle, err)
+		}
+	} else if !fits(planned, generation{}) {
+		reason = "the cycle begins with more trials than training can keep track of: set search.parallel, or lower search.trials"
 	}
 	doc, err := s.docs.Decide(ctx, p.Model, f, s.host.Bus, func(b book, _ bool) (book, []events.Fact, error) {
+		b.Cycle = planned
 		if reason != "" {
-			b.Cycle = nil
-			fact, err := s.failed(f, p.Cycle, p.Model, reason)
-			return b, []events.Fact{fact}, err
-		}
-		b.Cycle = &cycle{CycleRequested: p}
-		for _, spec := range specs {
-			b.Cycle.Trials = append(b.Cycle.Trials, trial{ID: spec.Trial, Candidate: spec.Candidate.Name})
+			return s.fail(b, f, reason)
 		}
 		return b, nil, nil
 	})
+	s.backlog.put(doc)
 	if err != nil {
 		return fmt.Errorf("training of %s: %w", p.Cycle, err)
 	}
-	if c := doc.Value.Cycle; c == nil || c.Cycle != p.Cycle || c.Published {
-		return nil
-	}
-	for _, spec := range specs {
-		if err := s.publish(ctx, spec); err != nil {
-			return err
-		}
-	}
-	s.host.Crash(CrashPublished)
-	// Published twice is harmless: the queue knows the job's id, and an attempt of a finished trial gives its stored result.
-	doc.Value.Cycle.Published = true
-	if _, err := s.docs.Update(ctx, doc); err != nil {
-		return fmt.Errorf("training of %s: %w", p.Cycle, err)
-	}
+	s.dispatch(ctx)
 	return nil
 }
 
-func (s *Service) publish(ctx context.Context, spec runtime.Spec) error {
-	body, err := json.Marshal(spec)
-	if err != nil {
-		return fmt.Errorf("encode trial %s: %w", spec.Trial, err)
-	}
-	pool := spec.Candidate.Pool
-	if err := s.queue.Publish(ctx, jobs.Job{ID: spec.Trial, Kind: runtime.JobKind, Pool: pool, Payload: body}); err != nil {
-		return fmt.Errorf("queue trial %s: %w", spec.Trial, err)
-	}
-	return nil
-}
-
-// plan makes one trial per candidate of the model as it was declared when the cycle was requested. reason says why there can be
-// none.
-func (s *Service) plan(ctx context.Context, f events.Fact, p events.CycleRequested) (specs []runtime.Spec, reason string, err error) {
+// plan makes one study per candidate of the model as it was declared when the cycle was requested. The error is a
+// recipe.Impossible when there can be none.
+func (s *Service) plan(ctx context.Context, p events.CycleRequested) ([]study, error) {
 	m, err := recipe.Model(s.host.Catalog, p)
 	if err != nil {
-		return nil, err.Error(), nil
+		return nil, err
 	}
 	base, err := recipe.Base(s.host.Catalog, p)
 	if err != nil {
-		return nil, err.Error(), nil
+		return nil, err
 	}
-	base.Cause = runtime.Cause{ID: f.ID, Seq: f.Seq, TraceParent: f.TraceParent}
+	if p.Import != nil {
+		spec := recipe.Import(base, *p.Import)
+		return []study{{Candidate: spec.Candidate.Name, Pool: spec.Candidate.Pool, Trials: []trial{{}}}}, nil
+	}
+	var out []study
 	for _, candidate := range m.Candidates {
-		if candidate.Code, err = recipe.Code(ctx, s.host.Blobs, candidate); err != nil {
-			if reason := recipe.Impossibility(err); reason != "" {
-				return nil, reason, nil
-			}
-			return nil, "", err
+		code, err := recipe.Code(ctx, s.host.Blobs, candidate)
+		if err != nil {
+			return nil, err
 		}
-		specs = append(specs, recipe.Trial(base, candidate, nil, 1))
+		g, err := first(m, candidate)
+		if err != nil {
+			return nil, &recipe.Impossible{Reason: fmt.Sprintf("candidate %s: %v", candidate.Name, err)}
+		}
+		out = append(out, study{Candidate: candidate.Name, Pool: candidate.Pool, Code: code, Stop: g.stop, Trials: g.trials})
 	}
-	return specs, "", nil
+	return out, nil
+}
+
+// spec is a trial of the cycle as its worker is told of it, on the rows of base.
+func (c *cycle) spec(base runtime.Spec, m *resource.ModelSpec, at place) (runtime.Spec, error) {
+	if c.Import != nil {
+		spec := recipe.Import(base, *c.Import)
+		spec.Cause = c.Cause
+		return spec, nil
+	}
+	st := study{}
+	if at.study >= 0 {
+		st = c.Studies[at.study]
+	} else {
+		st.Candidate, st.Code = c.Winner.Candidate, c.Winner.Code
+	}
+	candidate, ok := candidateOf(m, st.Candidate)
+	if !ok {
+		return runtime.Spec{}, &recipe.Impossible{Reason: "the model has no candidate " + st.Candidate}
+	}
+	candidate.Code = st.Code
+	if at.study < 0 {
+		base.Cause = c.Refit.Cause
+		return recipe.Refit(base, candidate, c.Winner.Params, base.Reported), nil
+	}
+	base.Cause, base.Stop = c.Cause, st.Stop
+	return recipe.Trial(base, candidate, c.at(at).Params, at.trial+1), nil
+}
+
+func causeOf(f events.Fact) runtime.Cause {
+	return runtime.Cause{ID: f.ID, Seq: f.Seq, TraceParent: f.TraceParent}
 }

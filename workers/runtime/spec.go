@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/core/resource"
+	"github.com/tidemill/tidemill/core/search"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/workers/trainer/linear"
 )
@@ -62,6 +63,9 @@ type Spec struct {
 	// Weight is SQL, "" for none; ClassWeights multiply it. See resource.ModelSpec.
 	Weight       string                 `json:"weight,omitempty"`
 	ClassWeights *resource.ClassWeights `json:"classWeights,omitempty"`
+
+	// Stop ends the trial early; nil when nothing does.
+	Stop *search.Stop `json:"stop,omitempty"`
 
 	// Refit says that the recipe of a judged trial is trained again on all rows: Validation lies inside of Train then, and the
 	// trainer finds what that trial reported in Reported.

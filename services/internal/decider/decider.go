@@ -46,6 +46,8 @@ type Spec struct {
 	Outbox Outbox
 	// Timers lists the service's open timers. A timer that has fired must be gone from the list once its fact is handled. Optional.
 	Timers func(ctx context.Context, now time.Time) ([]Timer, error)
+	// Lead runs when the lease is had, before the first fact is handled. Optional.
+	Lead func(ctx context.Context) error
 	// While runs as long as the lease is held, beside the handling of facts. Optional.
 	While func(ctx context.Context) error
 }
@@ -85,6 +87,11 @@ func (d *Decider) Run(ctx context.Context, ready func()) error {
 func (d *Decider) decide(ctx context.Context) error {
 	if err := d.sweep(ctx); err != nil {
 		return err
+	}
+	if d.spec.Lead != nil {
+		if err := d.spec.Lead(ctx); err != nil {
+			return fmt.Errorf("begin to decide for %s: %w", d.spec.Name, err)
+		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	if len(d.spec.Hears) > 0 {

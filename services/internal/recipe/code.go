@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/tidemill/tidemill/core/model"
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/workers/runtime"
@@ -11,7 +12,7 @@ import (
 
 // Code is the candidate's source: the one that was packed when the model was applied, else the folder as it is now, packed and
 // stored. It is nil for a candidate without source. A folder that can't be packed is an [Impossible].
-func Code(ctx context.Context, blobs runtime.Blobs, candidate resource.Candidate) (*events.Blob, error) {
+func Code(ctx context.Context, blobs model.Writer, candidate resource.Candidate) (*events.Blob, error) {
 	if candidate.Code != nil || candidate.Source == "" {
 		return candidate.Code, nil
 	}

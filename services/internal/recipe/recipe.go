@@ -18,9 +18,6 @@ import (
 	"github.com/tidemill/tidemill/workers/runtime"
 )
 
-// ImportName is the candidate of a model that a person brings.
-const ImportName = "import"
-
 // Impossible says, for a person, why there can be no trial. Trying again does not help.
 type Impossible struct{ Reason string }
 
@@ -105,8 +102,14 @@ func base(c *catalog.Catalog, p events.CycleRequested, split planner) (runtime.S
 
 // TrialID names the number-th trial of a candidate in a cycle, from 1.
 func TrialID(cycle, candidate string, number int) string {
-	return cycle + "-" + candidate + "-" + strconv.Itoa(number)
+	return TrialPrefix(cycle, candidate) + strconv.Itoa(number)
 }
+
+// TrialPrefix is what the names of a candidate's trials begin with.
+func TrialPrefix(cycle, candidate string) string { return cycle + "-" + candidate + "-" }
+
+// RefitID names the trial that trains a candidate's recipe again.
+func RefitID(cycle, candidate string) string { return TrialPrefix(cycle, candidate) + "refit" }
 
 // Trial is the number-th trial of a candidate. Params are those that a search chose; they beat the candidate's. The candidate's
 // code is the one that was packed when the model was applied; [Code] packs one that was not.
@@ -118,13 +121,13 @@ func Trial(base runtime.Spec, candidate resource.Candidate, params map[string]an
 // Refit is the trial that trains the recipe of a judged trial again, on a [RefitBase].
 func Refit(base runtime.Spec, candidate resource.Candidate, params map[string]any, reported map[string]float64) runtime.Spec {
 	base = Trial(base, candidate, params, 0)
-	base.Trial, base.Refit, base.Reported = base.Cycle+"-"+candidate.Name+"-refit", true, reported
+	base.Trial, base.Refit, base.Reported = RefitID(base.Cycle, candidate.Name), true, reported
 	return base
 }
 
 // Import is the trial that takes a person's model instead of training one.
 func Import(base runtime.Spec, brought events.Import) runtime.Spec {
-	base = Trial(base, resource.Candidate{Name: ImportName, Trainer: runtime.TrainerImport, Pool: DefaultPool}, nil, 1)
+	base = Trial(base, resource.Candidate{Name: events.ImportedCandidate, Trainer: runtime.TrainerImport, Pool: DefaultPool}, nil, 1)
 	base.Import, base.WarmStart = &brought, nil
 	return base
 }
