@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"syscall"
 )
 
 // ErrTooLarge marks a folder or an archive that holds more than it may.
@@ -21,24 +22,25 @@ var ErrTooLarge = errors.New("too large")
 // ErrUnsafe marks an archive that would write outside of its folder, or that isn't one.
 var ErrUnsafe = errors.New("not an archive of plain files")
 
-// Pack packs the regular files under dir and tells how many there are. The same files give the same bytes: names in order,
-// permissions reduced to executable or not, no times and no owners. Links and other special files are left out, as is what skip
-// (nil for nothing) says; name is relative to dir, with slashes. More than limit bytes of files is [ErrTooLarge].
-func Pack(dir string, limit int64, skip func(name string, folder bool) bool) (packed []byte, files int, err error) {
+// Options say what is packed.
+type Options struct {
+	Limit int64                                  // bytes of files
+	Skip  func(name string, folder bool) bool    // leaves out a file, or a folder with all that is in it; nil leaves out nothing
+	Check func(name string, f fs.FileInfo) error // refuses a file, and with it the folder; nil refuses nothing
+}
+
+// Pack packs the regular files under a folder and tells how many there are. The same files give the same bytes: names in order,
+// permissions reduced to executable or not, no times and no owners. Links and other special files are left out; none is followed.
+// More than o.Limit bytes of files is [ErrTooLarge].
+func Pack(root *os.Root, o Options) (packed []byte, files int, err error) {
 	var out bytes.Buffer
 	zip, _ := gzip.NewWriterLevel(&out, gzip.BestCompression) // the level is valid
-	p := packer{archive: tar.NewWriter(zip), left: limit}
-	err = filepath.WalkDir(dir, func(at string, entry fs.DirEntry, err error) error {
-		if err != nil || at == dir {
-			return err
-		}
-		name, err := filepath.Rel(dir, at)
-		if err != nil {
-			return err
-		}
-		name = filepath.ToSlash(name)
+	p := packer{root: root, o: o, left: o.Limit, archive: tar.NewWriter(zip)}
+	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
-		case skip != nil && skip(name, entry.IsDir()):
+		case err != nil || name == ".":
+			return err
+		case o.Skip != nil && o.Skip(name, entry.IsDir()):
 			if entry.IsDir() {
 				return fs.SkipDir
 			}
@@ -46,25 +48,28 @@ func Pack(dir string, limit int64, skip func(name string, folder bool) bool) (pa
 		case !entry.Type().IsRegular():
 			return nil
 		}
-		if err := p.add(at, name); err != nil {
+		if err := p.add(name); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		files++
 		return nil
 	})
 	if err = errors.Join(err, p.archive.Close(), zip.Close()); err != nil {
-		return nil, 0, fmt.Errorf("pack %s: %w", dir, err)
+		return nil, 0, fmt.Errorf("pack %s: %w", root.Name(), err)
 	}
 	return out.Bytes(), files, nil
 }
 
 type packer struct {
-	archive *tar.Writer
+	root    *os.Root
+	o       Options
 	left    int64
+	archive *tar.Writer
 }
 
-func (p *packer) add(at, name string) error {
-	f, err := os.Open(at)
+func (p *packer) add(name string) error {
+	// What would block is not opened to be read, should it have taken the file's place.
+	f, err := p.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
@@ -72,6 +77,14 @@ func (p *packer) add(at, name string) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errors.New("it changes while it is packed")
+	}
+	if p.o.Check != nil {
+		if err := p.o.Check(name, info); err != nil {
+			return err
+		}
 	}
 	if p.left -= info.Size(); p.left < 0 {
 		return fmt.Errorf("with it the folder is %w", ErrTooLarge)

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,6 +27,14 @@ func folder(t testing.TB, files map[string]string) string {
 	return dir
 }
 
+func pack(t testing.TB, dir string, o archive.Options) ([]byte, int, error) {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	require.NoError(t, err)
+	defer root.Close()
+	return archive.Pack(root, o)
+}
+
 func contents(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -46,7 +55,7 @@ func TestPackedFoldersComeBack(t *testing.T) {
 	dir := folder(t, files)
 	require.NoError(t, os.Chmod(filepath.Join(dir, "predict"), 0o700))
 	require.NoError(t, os.Symlink("/etc/passwd", filepath.Join(dir, "link")))
-	packed, n, err := archive.Pack(dir, 1<<20, nil)
+	packed, n, err := pack(t, dir, archive.Options{Limit: 1 << 20})
 	require.NoError(t, err)
 	require.Equal(t, 4, n)
 	to := t.TempDir()
@@ -59,7 +68,7 @@ func TestPackedFoldersComeBack(t *testing.T) {
 	other := folder(t, files)
 	require.NoError(t, os.Chmod(filepath.Join(other, "predict"), 0o755))
 	require.NoError(t, os.Chtimes(filepath.Join(other, "z"), time.Unix(1, 0), time.Unix(1, 0)))
-	again, _, err := archive.Pack(other, 1<<20, nil)
+	again, _, err := pack(t, other, archive.Options{Limit: 1 << 20})
 	require.NoError(t, err)
 	require.Equal(t, packed, again, "the same files give the same bytes")
 	require.ErrorIs(t, archive.Unpack(packed, to, 1<<20), fs.ErrExist, "nothing is overwritten")
@@ -69,20 +78,26 @@ func TestWhatIsSkippedAndLimited(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{"model.onnx": "12345", "keep": "123", "cache/a": "1234567"})
 	skip := func(name string, _ bool) bool { return name == "model.onnx" || name == "cache" }
-	packed, n, err := archive.Pack(dir, 3, skip)
+	packed, n, err := pack(t, dir, archive.Options{Limit: 3, Skip: skip})
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	to := t.TempDir()
 	require.ErrorIs(t, archive.Unpack(packed, to, 2), archive.ErrTooLarge)
 	require.NoError(t, archive.Unpack(packed, to, 3))
 	require.Equal(t, map[string]string{"keep": "123"}, contents(t, to))
-	_, _, err = archive.Pack(dir, 14, nil)
+	_, _, err = pack(t, dir, archive.Options{Limit: 14})
 	require.ErrorIs(t, err, archive.ErrTooLarge)
-	_, n, err = archive.Pack(t.TempDir(), 0, nil)
+	_, _, err = pack(t, dir, archive.Options{Limit: 100, Check: func(name string, f fs.FileInfo) error {
+		require.True(t, f.Mode().IsRegular())
+		if name == "cache/a" {
+			return errors.New("not yours")
+		}
+		return nil
+	}})
+	require.ErrorContains(t, err, "cache/a: not yours")
+	_, n, err = pack(t, t.TempDir(), archive.Options{})
 	require.NoError(t, err)
 	require.Zero(t, n)
-	_, _, err = archive.Pack(filepath.Join(dir, "nowhere"), 1, nil)
-	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
 func packedAs(t testing.TB, headers ...tar.Header) []byte {

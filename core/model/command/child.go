@@ -38,6 +38,7 @@ type spec struct {
 	dir     string
 	env     []string
 	path    string // by which the command's name is looked up
+	user    *syscall.Credential
 	maxLine int
 	log     func(string)
 }
@@ -58,7 +59,7 @@ func start(s spec) (*child, error) {
 	}
 	c := &child{in: in, lines: make(chan []byte), log: &logLines{to: s.log}, ended: make(chan struct{})}
 	cmd := &exec.Cmd{Path: name, Args: s.command, Dir: s.dir, Env: s.env, Stdin: theirIn, Stdout: theirOut, Stderr: c.log,
-		SysProcAttr: newGroup(), WaitDelay: 500 * time.Millisecond}
+		SysProcAttr: newGroup(s.user), WaitDelay: 500 * time.Millisecond}
 	started := make(chan error)
 	go func() {
 		// The kernel ends the child when the thread that started it ends: it must be one that stays.

@@ -5,4 +5,6 @@ package command
 import "syscall"
 
 // newGroup puts a child into its own process group.
-func newGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+func newGroup(user *syscall.Credential) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Credential: user}
+}

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tidemill/tidemill/core/model"
@@ -24,9 +25,12 @@ import (
 
 // Options are how commands run. The zero value is usable.
 type Options struct {
-	Dir  string // where models are unpacked; default the system's folder for temporary files
-	Path string // PATH of commands; default this process's own
-	Lang string // default C.UTF-8
+	Dir  string   // where models are unpacked; default the system's folder for temporary files
+	Path string   // PATH of commands; default this process's own
+	Lang string   // default C.UTF-8
+	Env  []string // more variables
+	// User runs commands when it isn't this process's own; that takes root. It must be able to enter Dir.
+	User *syscall.Credential
 	// Environment prepares what a source folder needs, such as a virtual environment, and gives folders to put before Path; it
 	// may be nil.
 	Environment func(ctx context.Context, codeDir string) (path string, err error)
@@ -98,8 +102,9 @@ func open(ctx context.Context, o Options, name Name, root string, command []stri
 	temp := filepath.Join(root, "tmp")
 	p := &Predictor{contract: c, o: o, root: root, keys: keysOf(c.Features), turn: make(chan struct{}, 1), stopped: make(chan struct{}),
 		changed: make(chan struct{}),
-		spec: spec{command: command, dir: dir, path: o.Path, maxLine: o.MaxLine, env: []string{"PATH=" + o.Path, "LANG=" + o.Lang, "HOME=" + temp,
+		spec: spec{command: command, dir: dir, user: o.User, path: o.Path, maxLine: o.MaxLine, env: []string{"PATH=" + o.Path, "LANG=" + o.Lang, "HOME=" + temp,
 			"TMPDIR=" + temp, "SM_MODEL_DIR=" + filepath.Join(root, folderModel), "PYTHONUNBUFFERED=1"}}}
+	p.spec.env = append(p.spec.env, o.Env...)
 	if o.Log != nil {
 		p.spec.log = func(line string) { o.Log(name, line) }
 	}

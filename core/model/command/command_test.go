@@ -54,7 +54,10 @@ func packed(t testing.TB, files map[string]string) []byte {
 	for name, text := range files {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755))
 	}
-	b, _, err := archive.Pack(dir, 1<<20, nil)
+	root, err := os.OpenRoot(dir)
+	require.NoError(t, err)
+	defer root.Close()
+	b, _, err := archive.Pack(root, archive.Options{Limit: 1 << 20})
 	require.NoError(t, err)
 	return b
 }
@@ -90,19 +93,23 @@ func TestPythonIsAPredictor(t *testing.T) {
 	modeltest.Run(t, func(t testing.TB, c model.Contract) model.Predictor { return opened(t, impatient(t), c) })
 }
 
-// A program that a trainer left in its model folder, in the shell's own language.
-func TestAShellScriptInTheModelFolder(t *testing.T) {
-	t.Parallel()
-	shell := `#!/bin/sh
+// shellScript answers 0.25, 0.75 for every row.
+const shellScript = `#!/bin/sh
+echo "id $(id -u):$(id -g)" >&2
+touch "$SM_MODEL_DIR/mine" || exit 1
 while read -r line; do
 	id=$(expr "$line" : '{"id":\([0-9]*\),')
 	rows=$(printf %s "$line" | awk '{ print gsub(/"distance":/, "") }')
 	out=
-	while [ "$rows" -gt 0 ]; do out="$out${out:+,}$BIAS[0.25,0.75]"; rows=$((rows - 1)); done
+	while [ "$rows" -gt 0 ]; do out="$out${out:+,}[0.25,0.75]"; rows=$((rows - 1)); done
 	echo "{\"id\":$id,\"probabilities\":[$out]}"
 done
 `
-	files := map[string][]byte{model.ExtrasFile: packed(t, map[string]string{"predict": shell})}
+
+// A program that a trainer left in its model folder, in the shell's own language.
+func TestAShellScriptInTheModelFolder(t *testing.T) {
+	t.Parallel()
+	files := map[string][]byte{model.ExtrasFile: packed(t, map[string]string{"predict": shellScript})}
 	p, err := command.Open(t.Context(), impatient(t), command.Name{}, model.PredictCommand{Command: []string{"./predict"}, Folder: model.FolderModel}, files, modeltest.Binary)
 	require.NoError(t, err)
 	defer p.Close()
@@ -352,4 +359,24 @@ func TestACommandThatStaysAway(t *testing.T) {
 	require.ErrorContains(t, unavailable, "weights.json")
 	require.NoError(t, os.WriteFile(folders[0], text, 0o600))
 	answers(t, p)
+}
+
+// As root, commands can run as somebody without rights; anybody else is told that this takes root.
+func TestAnotherUser(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("", "predict-user-") //nolint:usetesting // others can't enter the folders of t.TempDir
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.Chmod(dir, 0o711))
+	o, l := impatient(t), &log{}
+	o.Dir, o.Log, o.User, o.Path = dir, l.add, &syscall.Credential{Uid: 65534, Gid: 65534}, "/usr/bin:/bin"
+	files := map[string][]byte{model.ExtrasFile: packed(t, map[string]string{"predict": shellScript})}
+	p, err := command.Open(t.Context(), o, command.Name{}, model.PredictCommand{Command: []string{"./predict"}, Folder: model.FolderModel}, files, modeltest.Binary)
+	if os.Geteuid() != 0 {
+		require.ErrorContains(t, err, "not permitted")
+		return
+	}
+	require.NoError(t, err)
+	defer p.Close()
+	require.Equal(t, []string{"65534:65534"}, l.with("id"))
 }

@@ -3,8 +3,10 @@ package command
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/tidemill/tidemill/core/model"
 	"github.com/tidemill/tidemill/core/model/archive"
@@ -68,6 +70,9 @@ func Open(ctx context.Context, o Options, name Name, c model.PredictCommand, fil
 			return nil, fmt.Errorf("open model: %w", err)
 		}
 	}
+	if err := give(root, o.User); err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
 	path := ""
 	if o.Environment != nil {
 		if path, err = o.Environment(ctx, filepath.Join(root, folderCode)); err != nil {
@@ -79,6 +84,19 @@ func Open(ctx context.Context, o Options, name Name, c model.PredictCommand, fil
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	return p, nil
+}
+
+// give makes a user the owner of a folder and of all that was just unpacked into it.
+func give(root string, user *syscall.Credential) error {
+	if user == nil {
+		return nil
+	}
+	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(user.Uid), int(user.Gid))
+	})
 }
 
 // lay makes a folder, with what was packed into it.
