@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"sync"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/tidemill/tidemill/infra/bus"
 	"github.com/tidemill/tidemill/infra/jobs"
 	"github.com/tidemill/tidemill/infra/lifecycle"
+	"github.com/tidemill/tidemill/infra/state"
 )
 
 // Points at which Crash is called.
@@ -24,7 +27,14 @@ const (
 	CrashLanded  = "worker.landed"  // the result is stored, trial.finished is not said
 )
 
-var errStale = errors.New("another worker has taken the trial")
+// Storage is blob storage as a worker needs it: what its trials leave goes there by the file, and some of it is removed.
+type Storage interface {
+	Blobs
+	Open(ctx context.Context, key string) (io.ReadCloser, error)
+	PutFile(ctx context.Context, key, path string) (events.Blob, error)
+	Delete(ctx context.Context, key string) error
+	List(ctx context.Context, prefix string) ([]events.Blob, error)
+}
 
 // WorkerOptions are how a worker works.
 type WorkerOptions struct {
@@ -36,33 +46,23 @@ type WorkerOptions struct {
 	// Crash is called at named points; tests let it end the process.
 	Crash func(point string)
 	Log   *zap.Logger
-	// AckWait and Tries are those of the job queue; 0: its defaults. All workers of a pool must agree on AckWait.
+	// AckWait is how soon another worker gets the trial of one that fell silent; 0: the job queue's default. All workers of a
+	// pool must agree.
 	AckWait time.Duration
-	Tries   int
+	// Tries is how many workers a trial may lose before it fails; default jobs.DefaultAttempts.
+	Tries int
+	// Drain is how long trials may go on when the worker is asked to stop.
+	Drain time.Duration
 	// Watch is how often a worker looks whether its attempt still counts; default 5s.
 	Watch time.Duration
+	// Keep is how often a worker looks for new checkpoints; default 2s.
+	Keep time.Duration
 	// Host and Version are shown to people; Presence is how the worker shows that it is there.
 	Host, Version string
 	Presence      jobs.PresenceOptions
 }
 
-// Worker pulls trials from the job queue, runs them and lands their results. It writes the bucket of attempts, and says
-// trial.started, trial.progressed and trial.finished.
-type Worker struct {
-	queue    *jobs.Queue
-	attempts *jobs.Attempts
-	bus      *bus.Bus
-	ledger   *bus.Ledger
-	blobs    Blobs
-	runner   *Runner
-	badge    *jobs.Badge
-	o        WorkerOptions
-}
-
-var _ lifecycle.Component = (*Worker)(nil)
-
-// NewWorker makes a worker. The streams must exist; attempts is over the bucket events.BucketTrials.
-func NewWorker(js jetstream.JetStream, attempts *jobs.Attempts, b *bus.Bus, blobs Blobs, r *Runner, o WorkerOptions) *Worker {
+func (o WorkerOptions) complete() WorkerOptions {
 	if o.Pool == "" {
 		o.Pool = "default"
 	}
@@ -84,15 +84,41 @@ func NewWorker(js jetstream.JetStream, attempts *jobs.Attempts, b *bus.Bus, blob
 	if o.Watch == 0 {
 		o.Watch = 5 * time.Second
 	}
+	if o.Keep == 0 {
+		o.Keep = 2 * time.Second
+	}
 	if o.Presence.Logger == nil {
 		o.Presence.Logger = o.Log
 	}
+	return o
+}
+
+// Worker pulls trials from the job queue, runs them and lands their results. It writes the bucket of attempts and its own key in
+// the bucket of workers, and says trial.started, trial.progressed and trial.finished.
+type Worker struct {
+	queue    *jobs.Queue
+	attempts *jobs.Attempts
+	bus      *bus.Bus
+	ledger   *bus.Ledger
+	blobs    Storage
+	runner   *Runner
+	badge    *jobs.Badge
+	o        WorkerOptions
+}
+
+var _ lifecycle.Component = (*Worker)(nil)
+
+// NewWorker makes a worker. The streams must exist; attempts is over the bucket events.BucketTrials.
+func NewWorker(js jetstream.JetStream, attempts *jobs.Attempts, b *bus.Bus, blobs Storage, r *Runner, o WorkerOptions) *Worker {
+	o = o.complete()
 	badge := jobs.NewBadge(js, jobs.Presence{Name: o.Name, Pool: o.Pool, Slots: o.Slots, Since: o.Clock().UTC(), Version: o.Version, Host: o.Host}, o.Presence)
 	return &Worker{queue: jobs.NewQueue(js), attempts: attempts, bus: b, ledger: bus.NewLedger(js), blobs: blobs, runner: r, badge: badge, o: o}
 }
 
-// Run works until ctx ends; trials that run then are given back to the queue.
+// Run works until ctx ends, and then drains: trials that run may end within Drain; what is left of the others is stored, and
+// they are handed back to the queue.
 func (w *Worker) Run(ctx context.Context, ready func()) error {
+	w.sweep(ctx)
 	shown, hide := context.WithCancel(context.WithoutCancel(ctx))
 	var badge sync.WaitGroup
 	defer badge.Wait()
@@ -102,18 +128,38 @@ func (w *Worker) Run(ctx context.Context, ready func()) error {
 			w.o.Log.Warn("the worker can't tell that it is there", zap.Error(err))
 		}
 	})
+	defer context.AfterFunc(ctx, func() { w.badge.Set(func(p *jobs.Presence) { p.Draining = true }) })()
+	// A trial that can't be run fails by its own attempts: a dead letter would leave its cycle waiting.
 	return w.queue.Component(jobs.Consumer{Kind: JobKind, Pool: w.o.Pool, Slots: w.o.Slots, Handler: w.handle,
-		AckWait: w.o.AckWait, Attempts: w.o.Tries, Logger: w.o.Log}).Run(ctx, ready)
+		AckWait: w.o.AckWait, Attempts: -1, Drain: w.o.Drain, Logger: w.o.Log}).Run(ctx, ready)
+}
+
+// sweep removes what attempts of trials that are over left here when their worker died.
+func (w *Worker) sweep(ctx context.Context) {
+	entries, _ := os.ReadDir(w.runner.o.Dir) // a folder that isn't there has nothing in it
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		_, over, err := w.attempts.Result(ctx, e.Name())
+		if err == nil && over {
+			err = w.runner.Forget(e.Name())
+		}
+		if err != nil {
+			w.o.Log.Warn("what an old trial left stays", zap.String("trial", e.Name()), zap.Error(err))
+		}
+	}
 }
 
 // handle does one job: nil when its trial has a result that was said.
 func (w *Worker) handle(ctx context.Context, d jobs.Delivery) error {
-	spec, err := DecodeSpec(d.Payload)
-	if err != nil {
-		return bus.Terminal(err)
+	spec, wrong := DecodeSpec(d.Payload)
+	if wrong != nil && !spec.named() {
+		return bus.Terminal(wrong)
 	}
 	attempt, err := w.attempts.Begin(ctx, spec.Trial)
 	if errors.Is(err, jobs.ErrFinished) {
+		w.clean(ctx, spec)
 		return w.sayStored(ctx, attempt.Result)
 	}
 	if err != nil {
@@ -128,72 +174,64 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery) error {
 	}
 	w.o.Crash(CrashClaimed)
 
-	finished, err := w.try(ctx, spec, attempt)
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, errStale):
-		log.Warn("trial was taken by another worker")
-		return w.awaitSuccessor(ctx, spec)
-	case err != nil && d.Attempt < w.o.Tries:
-		return err
-	case err != nil:
-		// The last try: a trial without a result would hold its cycle up until the deadline.
-		finished = w.outcome(spec, attempt)
-		finished.Reason = fmt.Sprintf("the platform could not run the trial, after %d tries: %v", d.Attempt, err)
-	}
-	return w.land(ctx, spec, attempt, finished, log)
-}
-
-// try runs the attempt. The error is the platform's trouble; a trial that failed by itself is an outcome.
-func (w *Worker) try(ctx context.Context, spec Spec, attempt jobs.Attempt) (events.TrialFinished, error) {
-	running, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := w.watch(running, spec, attempt, cancel)
-	defer stop()
-	reporter := newReporter(w, spec, attempt)
-	began := w.o.Clock()
-	result, tail, err := w.runner.Run(running, spec, attempt.Number, reporter.update)
-	reporter.close()
-
 	out := w.outcome(spec, attempt)
-	out.Seconds, out.LogTail = w.o.Clock().Sub(began).Seconds(), tail
-	var failure *Failure
 	switch {
-	case errors.As(err, &failure):
-		out.Reason = failure.Reason
-		return out, nil
-	case errors.Is(err, ErrCancelled):
-		out.Reason = err.Error()
-		return out, nil
-	case err != nil:
-		return out, err
+	case wrong != nil:
+		out.Reason = fmt.Sprintf("worker %s can't read the trial: %v", w.o.Name, wrong)
+	case attempt.Lost >= w.o.Tries:
+		out.Reason, out.LogTail = poison(attempt)
+	default:
+		if out, err = w.try(ctx, spec, attempt); err != nil {
+			return err
+		}
 	}
-	w.o.Crash(CrashTrained)
-	return w.store(ctx, spec, out, result)
+	return w.land(ctx, spec, attempt, out, log)
 }
 
-// store puts the model into blob storage and fills the outcome in.
-func (w *Worker) store(ctx context.Context, spec Spec, out events.TrialFinished, r Result) (events.TrialFinished, error) {
-	blob, err := w.blobs.PutBytes(ctx, fmt.Sprintf("trials/%s/%d/model.onnx", spec.Trial, out.Attempt), r.ONNX)
-	if err != nil {
-		return out, fmt.Errorf("store the model of %s: %w", spec.Trial, err)
-	}
-	out.Succeeded, out.Package = true, &blob
-	out.Features, out.Classes, out.Input = r.Contract.Features, r.Contract.Classes, r.Contract.Input
-	out.Validation, out.Reported = r.Validation, r.Reported
-	out.TrainRows, out.ValidationRows, out.TestRows = r.TrainRows, r.ValidationRows, r.TestRows
-	out.TrainedThrough, out.CodeDigest, out.Environment = r.TrainedThrough, r.CodeDigest, r.Environment
-	return out, nil
+// named tells whether it is known whose the trial is.
+func (s Spec) named() bool {
+	return s.Trial != "" && s.Cycle != "" && events.ValidName(s.Model) == nil
 }
 
-func (w *Worker) outcome(spec Spec, attempt jobs.Attempt) events.TrialFinished {
-	return events.TrialFinished{Trial: spec.Trial, Cycle: spec.Cycle, Model: spec.Model, Candidate: spec.Candidate.Name, Attempt: attempt.Number}
+// poison is why a trial fails that has lost too many workers, with the last lines that one of them noted.
+func poison(attempt jobs.Attempt) (reason string, lines []string) {
+	n := readNote(attempt.Note)
+	reason = fmt.Sprintf("its workers died %d times while it ran", attempt.Lost)
+	if n.Trouble != "" {
+		reason += "; the last trouble before: " + n.Trouble
+	}
+	if len(n.Log) > 0 {
+		reason += "; its last line: " + n.Log[len(n.Log)-1]
+	}
+	return reason, n.Log
 }
 
 // land makes the outcome the trial's result, and then says it. The fact itself is what is stored, so that whoever finds the
-// trial finished says the very same.
+// trial finished says the very same. A worker that stops still lands what it has.
 func (w *Worker) land(ctx context.Context, spec Spec, attempt jobs.Attempt, out events.TrialFinished, log *zap.Logger) error {
+	ctx, cancel := afterStop(ctx)
+	defer cancel()
+	err := w.finish(ctx, spec, attempt, out)
+	if errors.Is(err, state.ErrTooLarge) { // it won't get smaller by another attempt
+		short := w.outcome(spec, attempt)
+		short.Reason, short.Log, short.Params = fmt.Sprintf("what the trial left can't be kept: %v", err), out.Log, nil
+		out = short
+		err = w.finish(ctx, spec, attempt, out)
+	}
+	if errors.Is(err, jobs.ErrStale) {
+		log.Warn("the result of a stale attempt is thrown away")
+		w.leave(spec, attempt)
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	log.Info("trial finished", zap.Bool("succeeded", out.Succeeded), zap.String("reason", out.Reason), zap.Float64("seconds", out.Seconds))
+	w.clean(ctx, spec)
+	return nil
+}
+
+func (w *Worker) finish(ctx context.Context, spec Spec, attempt jobs.Attempt, out events.TrialFinished) error {
 	fact, err := w.fact(spec, events.TrialFinishedType, out, "finished")
 	if err != nil {
 		return bus.Terminal(err)
@@ -202,23 +240,12 @@ func (w *Worker) land(ctx context.Context, spec Spec, attempt jobs.Attempt, out 
 	if err != nil {
 		return bus.Terminal(fmt.Errorf("land %s: %w", spec.Trial, err))
 	}
-	err = w.attempts.Finish(ctx, attempt, text)
-	if errors.Is(err, jobs.ErrStale) {
-		log.Warn("the result of a stale attempt is thrown away")
-		return w.awaitSuccessor(ctx, spec)
-	}
-	if err != nil {
+	if err := w.attempts.Finish(ctx, attempt, text); err != nil {
 		return err
 	}
 	w.o.Crash(CrashLanded)
-	if _, err := w.bus.Say(ctx, fact); err != nil {
-		return err
-	}
-	log.Info("trial finished", zap.Bool("succeeded", out.Succeeded), zap.String("reason", out.Reason), zap.Float64("seconds", out.Seconds))
-	if err := w.runner.Forget(spec.Trial); err != nil {
-		log.Warn("the trial's folder could not be removed", zap.Error(err))
-	}
-	return nil
+	_, err = w.bus.Say(ctx, fact)
+	return err
 }
 
 // sayStored says the fact of a trial that another delivery of the job has finished.
@@ -231,26 +258,29 @@ func (w *Worker) sayStored(ctx context.Context, result []byte) error {
 	return err
 }
 
-// awaitSuccessor ends the job of a stale attempt only when the trial has its result: to acknowledge it earlier would take it
-// from the worker that has it now, to give it back would start a third attempt beside the second.
-func (w *Worker) awaitSuccessor(ctx context.Context, spec Spec) error {
-	patience := time.Hour
-	if limit := spec.timeLimit(); limit > 0 {
-		patience = limit + time.Minute
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errStale)
-	defer cancel()
-	tick := time.NewTicker(w.o.Watch)
-	defer tick.Stop()
-	for {
-		result, done, err := w.attempts.Result(ctx, spec.Trial)
-		if err == nil && done {
-			return w.sayStored(ctx, result)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
+// clean removes what is left of a trial that has its result, here and in blob storage.
+func (w *Worker) clean(ctx context.Context, spec Spec) {
+	err := w.runner.Forget(spec.Trial)
+	if spec.checkpoints() {
+		left, failed := w.blobs.List(ctx, checkpointsOf(spec.Trial))
+		err = errors.Join(err, failed)
+		for _, b := range left {
+			err = errors.Join(err, w.blobs.Delete(ctx, b.Key))
 		}
 	}
+	if err != nil {
+		w.o.Log.Warn("what the trial left could not be removed", zap.String("trial", spec.Trial), zap.Error(err))
+	}
+}
+
+// leave removes what is left here of one attempt whose trial goes on elsewhere.
+func (w *Worker) leave(spec Spec, attempt jobs.Attempt) {
+	if err := w.runner.forget(spec.Trial, attempt.Number); err != nil {
+		w.o.Log.Warn("what the attempt left could not be removed", zap.String("trial", spec.Trial), zap.Int("attempt", attempt.Number), zap.Error(err))
+	}
+}
+
+// afterStop is a context for what must still be stored when the worker was asked to stop meanwhile.
+func afterStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/bus"
 	"github.com/tidemill/tidemill/infra/jobs"
+	"github.com/tidemill/tidemill/infra/natsserver"
 	"github.com/tidemill/tidemill/infra/natsserver/natstest"
 	"github.com/tidemill/tidemill/infra/state"
 	"github.com/tidemill/tidemill/workers/runtime"
@@ -22,6 +23,7 @@ import (
 // shop is a broker with the job queue, and a bench to work at.
 type shop struct {
 	*bench
+	server   *natsserver.Server
 	js       jetstream.JetStream
 	attempts *jobs.Attempts
 	bus      *bus.Bus
@@ -29,12 +31,20 @@ type shop struct {
 }
 
 func newShop(t *testing.T) *shop {
-	js := natstest.JetStream(t)
-	require.NoError(t, bus.EnsureStreams(t.Context(), js, 1))
-	attempts, err := jobs.OpenAttempts(t.Context(), js, events.BucketTrials, state.Options{})
-	require.NoError(t, err)
-	return &shop{bench: newBench(t), js: js, attempts: attempts, bus: bus.New(js, bus.Options{}),
-		options: runtime.WorkerOptions{Name: "w1", Watch: 20 * time.Millisecond}}
+	server := natstest.Start(t)
+	s := &shop{bench: newBench(t), server: server, options: runtime.WorkerOptions{Name: "w1", Watch: 20 * time.Millisecond}}
+	s.connect()
+	require.NoError(t, bus.EnsureStreams(t.Context(), s.js, 1))
+	return s
+}
+
+// connect opens a connection of its own.
+func (s *shop) connect() {
+	s.js = natstest.OpenJetStream(s.t, natstest.Conn(s.t, s.server))
+	s.bus = bus.New(s.js, bus.Options{})
+	var err error
+	s.attempts, err = jobs.OpenAttempts(context.Background(), s.js, events.BucketTrials, state.Options{})
+	require.NoError(s.t, err)
 }
 
 // work runs a worker until the returned function is called, or the test ends.
@@ -243,6 +253,7 @@ func TestPlatformTroubleIsTriedAgain(t *testing.T) {
 func TestStaleWorkerYields(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
+	s.options.AckWait = time.Second
 	s.work()
 	spec := s.trial("sleep 300", nil)
 	s.publish(spec)
