@@ -152,7 +152,9 @@ type Version struct {
 type Cycle struct {
 	events.CycleRequested
 	State     string          `json:"state"`
+	Primary   string          `json:"primary,omitempty"` // metric that ranks the trials
 	Trials    []Trial         `json:"trials"`
+	Queued    int             `json:"queued,omitempty"` // trials that wait, listed or not; at most so many, of a search
 	Version   string          `json:"version,omitempty"`
 	Verdict   *events.Verdict `json:"verdict,omitempty"`
 	Outcome   string          `json:"outcome,omitempty"`
@@ -169,23 +171,6 @@ type Step struct {
 	Type string    `json:"type"` // short
 	At   time.Time `json:"at"`
 	Text string    `json:"text"`
-}
-
-// Trial is one training run. State: queued, running, succeeded, failed.
-type Trial struct {
-	Trial      string             `json:"trial"`
-	Candidate  string             `json:"candidate"`
-	State      string             `json:"state"`
-	Attempt    int                `json:"attempt"`
-	Worker     string             `json:"worker,omitempty"`
-	Phase      string             `json:"phase,omitempty"`
-	Fraction   float64            `json:"fraction"`
-	Message    string             `json:"message,omitempty"`
-	Validation map[string]float64 `json:"validation,omitempty"`
-	Reported   map[string]float64 `json:"reported,omitempty"`
-	Reason     string             `json:"reason,omitempty"`
-	LogTail    []string           `json:"logTail,omitempty"`
-	Seconds    float64            `json:"seconds,omitempty"`
 }
 
 // MetricPoint is the champion's figures over one bucket of event time, each row scored before anything trained on it.
@@ -224,10 +209,12 @@ type WhyNot struct {
 	Reasons []events.Reason `json:"reasons"`
 }
 
-// Retrain is a person's wish. Window is ParseWindow's form.
+// Retrain is a person's wish. Window is ParseWindow's form. An Import, stored before by PUT /api/v1/imports/{sha256}, takes the
+// place of training.
 type Retrain struct {
-	Window string `json:"window,omitempty"`
-	Reason string `json:"reason,omitempty"`
+	Window string         `json:"window,omitempty"`
+	Reason string         `json:"reason,omitempty"`
+	Import *events.Import `json:"import,omitempty"`
 }
 
 // Rollback is a person's wish. To is empty for the previous champion.

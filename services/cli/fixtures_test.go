@@ -35,8 +35,13 @@ func endedCycle() api.Cycle {
 		Causes:   []events.Cause{{Trigger: "newData", Text: "30,000 new rows are 30.6 %."}},
 		Snapshot: events.Snapshot{ID: "5a", Dataset: "flights", Rows: 128_000}}, State: "ended", Version: "2", Verdict: verdict,
 		Outcome: "promoted", Reason: "version 2 is champion", Began: at(8, 59), Ended: at(9, 1),
-		Trials: []api.Trial{{Trial: "flight-delay-2-logistic-1", Candidate: "logistic", State: "succeeded", Attempt: 1, Worker: "w", Fraction: 1,
-			Validation: map[string]float64{"auc": 0.614}, Seconds: 3.28}},
+		Primary: "auc", Queued: 2,
+		Trials: []api.Trial{
+			{Trial: "flight-delay-2-boosted-1", Candidate: "boosted", Number: 1, State: "succeeded", Rank: 2, Attempt: 1, Worker: "w", Fraction: 1,
+				Params: map[string]any{"num_leaves": 31.0, "learning_rate": 0.0512345}, Validation: map[string]float64{"auc": 0.609, "logloss": 0.55}, Seconds: 12},
+			{Trial: "flight-delay-2-boosted-2", Candidate: "boosted", Number: 2, State: "stopped", Attempt: 1, Worker: "w", Fraction: 1, Seconds: 3},
+			{Trial: "flight-delay-2-logistic-1", Candidate: "logistic", Number: 1, State: "succeeded", Rank: 1, Winner: true, Attempt: 1, Worker: "w", Fraction: 1,
+				Validation: map[string]float64{"auc": 0.614}, Seconds: 3.28}},
 		Steps: []api.Step{{Seq: 266, Type: "cycle.requested", At: at(8, 59), Text: "Cycle flight-delay-2 was requested."},
 			{Seq: 331, Type: "cycle.ended", At: at(9, 1), Text: "Cycle flight-delay-2 ended as promoted."}}}
 }

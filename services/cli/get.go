@@ -19,12 +19,12 @@ import (
 // getting is one get command that runs.
 type getting struct {
 	*app
-	client         *call.Client
-	format         string
-	model, dataset string
-	limit          int
-	open           bool
-	declared       bool
+	client                  *call.Client
+	format                  string
+	model, dataset, ofCycle string
+	limit                   int
+	open                    bool
+	declared                bool
 }
 
 // kind is one kind of things that can be got. get answers for all (name is "") or for one.
@@ -44,6 +44,7 @@ func kinds() []kind {
 		{"alerts", "alert", (*getting).alerts},
 		{"batches", "batch", (*getting).batches},
 		{"trials", "trial", (*getting).trials},
+		{"workers", "worker", (*getting).workers},
 		{"status", "status", (*getting).status},
 	}
 }
@@ -61,20 +62,23 @@ func (a *app) get() *cobra.Command {
 	c := &cobra.Command{Use: "get KIND [NAME]", Short: "Show what there is: " + strings.Join(plural, ", "), Args: needs("KIND", "[NAME]"),
 		Long: "Show what there is, or one of it.\n\n" +
 			"Kinds: " + strings.Join(plural, ", ") + ".\n" +
-			"A version is named MODEL@VERSION, a segment DATASET@ORDINAL; trials are those of a cycle.",
+			"A version is named MODEL@VERSION, a segment DATASET@ORDINAL; trials are those of a cycle, the best first and a ★ at the one\n" +
+			"that became its version.",
 		Example: "  tidemill get models\n  tidemill get model flight-delay -o yaml\n  tidemill get cycles --model flight-delay --limit 5\n" +
-			"  tidemill get cycle flight-delay-3\n  tidemill get trials flight-delay-3\n  tidemill get version flight-delay@2\n" +
+			"  tidemill get cycle flight-delay-3\n  tidemill get trials --cycle flight-delay-3\n  tidemill get version flight-delay@2\n" +
 			"  tidemill get dataset flights --declared > flights.yaml\n  tidemill get alerts --open -o json",
 		ValidArgsFunction: a.completeKindThenName(plural),
 	}
 	f := format(c)
 	flags := c.Flags()
 	flags.StringVar(&g.model, "model", "", "only of this model")
+	flags.StringVar(&g.ofCycle, "cycle", "", "trials of this cycle")
 	flags.StringVar(&g.dataset, "dataset", "", "only of this dataset")
 	flags.IntVar(&g.limit, "limit", 20, "the newest so many cycles or segments")
 	flags.BoolVar(&g.open, "open", false, "only alerts that are open")
 	flags.BoolVar(&g.declared, "declared", false, "the declaration of a dataset, model or policy, as YAML to be edited and applied")
 	a.completeFlag(c, "model", a.modelNames)
+	a.completeFlag(c, "cycle", a.cycleNames)
 	a.completeFlag(c, "dataset", a.datasetNames)
 	c.RunE = func(c *cobra.Command, args []string) (err error) {
 		word := strings.ToLower(args[0])

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -230,21 +229,4 @@ func (g *getting) cycle(ctx context.Context, name string) (api.Cycle, error) {
 		return api.Cycle{}, err
 	}
 	return call.Get[api.Cycle](ctx, g.client, "/api/v1/models/"+url.PathEscape(model)+"/cycles/"+url.PathEscape(name), nil)
-}
-
-func (g *getting) trials(ctx context.Context, name string) error {
-	if name == "" {
-		return wrongly("tidemill get trials flight-delay-3", "of which cycle?")
-	}
-	c, err := g.cycle(ctx, name)
-	if err != nil {
-		return err
-	}
-	return list(g, c.Trials, []string{"TRIAL", "STATE", "DONE", "ATTEMPT", "WORKER", "TOOK", "VALIDATION", "NOTE"}, func(t api.Trial) []string {
-		note := t.Reason
-		if note == "" && t.State == "running" {
-			note = strings.TrimSpace(t.Phase + " " + t.Message)
-		}
-		return []string{t.Trial, t.State, fmt.Sprintf("%.0f%%", 100*t.Fraction), render.ID(t.Attempt), t.Worker, seconds(t.Seconds), render.Brief(t.Validation), note}
-	})
 }

@@ -40,6 +40,7 @@ func TestReadingCommands(t *testing.T) {
 		get cycles --limit 1
 		get cycle flight-delay-2
 		get trials flight-delay-3
+		get trials --cycle flight-delay-2
 		get versions
 		get version flight-delay@v2
 		get version flight-delay@9

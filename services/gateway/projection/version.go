@@ -52,6 +52,7 @@ func (m *model) trained(f events.Fact, x events.CandidateTrained) {
 	v.origin.Trained, v.origin.Dataset, v.origin.Through = f.Seq, x.Data.Dataset, x.Data.Through
 	if c := m.cycle(x.Cycle); c != nil {
 		c.Version = x.Version.Version
+		c.won(x.Trial)
 		c.advance(stateEvaluating)
 	}
 }
