@@ -48,7 +48,7 @@ func New(ctx context.Context, h *host.Host) (lifecycle.Component, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start evaluation: %w", err)
 	}
-	s := &Service{host: h, docs: docs, data: rows.New(h.Engine, h.Blobs), versions: scoring.New(h.Blobs, h.Runtime, h.Keys)}
+	s := &Service{host: h, docs: docs, data: rows.New(h.Engine, h.Blobs), versions: scoring.New(h)}
 	d := decider.New(h, decider.Spec{
 		Name:   Name,
 		Hears:  []events.Type{events.CandidateTrainedType, events.CandidateRefittedType, events.ModelReadyType, events.ResourceDeletedType},

@@ -81,7 +81,7 @@ func New(ctx context.Context, h *host.Host, r chi.Router, o Options) (lifecycle.
 		o.MaxBody = defaultMaxBody
 	}
 	s := &Service{host: h, o: o, log: h.Log.With(zap.String("service", Name)), projection: projection.New(), live: newLive(),
-		data: rows.New(h.Engine, h.Blobs), versions: scoring.New(h.Blobs, h.Runtime, h.Keys), scores: newScoreCache(), points: newPointCache(), dead: bus.NewDead(h.JS)}
+		data: rows.New(h.Engine, h.Blobs), versions: scoring.New(h), scores: newScoreCache(), points: newPointCache(), dead: bus.NewDead(h.JS)}
 	var err error
 	if s.metrics, err = newInstruments(h.Metrics); err != nil {
 		return nil, fmt.Errorf("start the gateway: %w", err)

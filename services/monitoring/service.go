@@ -77,7 +77,7 @@ func New(ctx context.Context, h *host.Host) (lifecycle.Component, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start monitoring: %w", err)
 	}
-	s := &Service{host: h, docs: docs, data: rows.New(h.Engine, h.Blobs), versions: scoring.New(h.Blobs, h.Runtime, h.Keys),
+	s := &Service{host: h, docs: docs, data: rows.New(h.Engine, h.Blobs), versions: scoring.New(h),
 		scores: newCache[scoring.Scored](256), profiles: newCache[*profile.Profile](1024)}
 	d := decider.New(h, decider.Spec{
 		Name: Name,

@@ -87,6 +87,10 @@ func scoring(err error) error {
 	if errors.As(err, &nan) {
 		return fail(http.StatusUnprocessableEntity, "%v", err)
 	}
+	var unavailable *model.Unavailable
+	if errors.As(err, &unavailable) {
+		return fail(http.StatusServiceUnavailable, "the model can't answer now: %v", unavailable)
+	}
 	return fail(http.StatusInternalServerError, "the model failed: %v", err)
 }
 

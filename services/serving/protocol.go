@@ -108,7 +108,7 @@ func (s *Service) metadata(w http.ResponseWriter, h *http.Request) {
 		return
 	}
 	defer v.release()
-	out := modelMetadata{Name: name, Versions: []string{}, Platform: "onnxruntime_onnx", Outputs: v.outputs(), Parameters: metadataParameters{
+	out := modelMetadata{Name: name, Versions: []string{}, Platform: v.platform(), Outputs: v.outputs(), Parameters: metadataParameters{
 		Version: v.ref.Version, Champion: v.ref.Version, Task: v.manifest.Task, Classes: v.manifest.Classes, Dataset: v.manifest.Dataset,
 		Columns: []tensor{}, Snapshot: v.ref.Snapshot}}
 	for _, f := range v.manifest.Features {
@@ -136,6 +136,14 @@ func (s *Service) metadata(w http.ResponseWriter, h *http.Request) {
 		}
 	}
 	reply(w, http.StatusOK, out)
+}
+
+// platform says what answers, by the names of the protocol's own servers where there is one.
+func (v *version) platform() string {
+	if v.manifest.Predict != nil {
+		return "tidemill_command"
+	}
+	return "onnxruntime_onnx"
 }
 
 func (v *version) outputs() []tensor {

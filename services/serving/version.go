@@ -25,7 +25,7 @@ import (
 type version struct {
 	ref      events.Version
 	manifest model.Manifest
-	scorer   *model.Scorer
+	scorer   model.Predictor
 	raw      *rawColumns // nil when rows of the dataset can't be turned into features
 	rawError error       // why
 	revision uint64      // of the dataset that raw was made of; 0: there was none
@@ -55,11 +55,7 @@ type rawColumns struct {
 
 // openVersion loads a package, verifies its signature and digests, and runs it once. Without a usable dataset the version still takes features.
 func openVersion(ctx context.Context, h *host.Host, m *metrics, ref events.Version) (*version, error) {
-	pkg, err := model.Read(ctx, h.Blobs, ref, h.Keys)
-	if err != nil {
-		return nil, fmt.Errorf("load version %s of %s: %w", ref.Version, ref.Model, err)
-	}
-	scorer, err := h.Runtime.Open(ctx, pkg.Files[model.ModelFile], pkg.Manifest.Contract)
+	pkg, scorer, err := h.OpenVersion(ctx, ref)
 	if err != nil {
 		return nil, fmt.Errorf("load version %s of %s: %w", ref.Version, ref.Model, err)
 	}

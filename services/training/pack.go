@@ -27,11 +27,11 @@ type making struct {
 // pack stores a finished trial as a version. reason says why it can't be one. Nothing in the package depends on when or where this
 // runs: a second try makes the same bytes.
 func (s *Service) pack(ctx context.Context, m making) (v events.Version, reason string, err error) {
-	onnx, err := s.host.Blobs.Get(ctx, m.trial.Package.Key)
+	files, err := s.files(ctx, m.trial)
 	if err != nil {
 		return v, "", fmt.Errorf("fetch the model of %s: %w", m.trial.Trial, err)
 	}
-	pkg, err := model.Build(m.manifest(), map[string][]byte{model.ModelFile: onnx}, s.host.Keys)
+	pkg, err := model.Build(m.manifest(), files, s.host.Keys)
 	if err != nil {
 		return v, err.Error(), nil
 	}
@@ -42,12 +42,36 @@ func (s *Service) pack(ctx context.Context, m making) (v events.Version, reason 
 	return pkg.Ref(), "", nil
 }
 
+// files are what a version is made of: an ONNX model, or the folders that its predict command needs, and what else the trainer left.
+func (s *Service) files(ctx context.Context, t events.TrialFinished) (map[string][]byte, error) {
+	from := map[string]*events.Blob{model.ModelFile: t.Package, model.ExtrasFile: t.Extras}
+	if len(t.Command) > 0 {
+		from[model.CodeFile] = t.Code
+	}
+	out := map[string][]byte{}
+	for name, blob := range from {
+		if blob == nil {
+			continue
+		}
+		b, err := s.host.Blobs.Get(ctx, blob.Key)
+		if err != nil {
+			return nil, err
+		}
+		if events.SHA256(b) != blob.SHA256 {
+			return nil, fmt.Errorf("%s is not what the worker stored", blob.Key)
+		}
+		out[name] = b
+	}
+	return out, nil
+}
+
 func (m making) manifest() model.Manifest {
 	t := m.trial
 	return model.Manifest{
 		Model: m.cycle.Model, Version: strconv.FormatInt(m.number, 10), Dataset: m.spec.Dataset,
 		Contract:   model.Contract{Task: m.spec.Task, Features: t.Features, Classes: t.Classes, Input: t.Input},
 		FeatureSQL: m.spec.Features, LabelSQL: m.spec.Label,
+		Predict:        runtime.PredictOf(m.ran, t.Command),
 		Metrics:        model.Metrics{Validation: t.Validation},
 		Lineage:        m.lineage(),
 		TrainedThrough: m.trainedThrough(), TrainRows: t.TrainRows, ValidationRows: t.ValidationRows, CreatedAt: m.at,

@@ -95,16 +95,10 @@ type Predictor struct {
 var _ model.Predictor = (*Predictor)(nil)
 
 // open starts the command of the folders that lie in root, which the predictor owns from now on, and runs it once.
-func open(ctx context.Context, o Options, name Name, root string, command []string, dir, path string, c model.Contract) (*Predictor, error) {
-	if path != "" {
-		o.Path = path + string(os.PathListSeparator) + o.Path
-	}
-	temp := filepath.Join(root, "tmp")
+func open(ctx context.Context, o Options, name Name, root string, command model.PredictCommand, c model.Contract) (*Predictor, error) {
 	p := &Predictor{contract: c, o: o, root: root, keys: keysOf(c.Features), turn: make(chan struct{}, 1), stopped: make(chan struct{}),
 		changed: make(chan struct{}),
-		spec: spec{command: command, dir: dir, user: o.User, path: o.Path, maxLine: o.MaxLine, env: []string{"PATH=" + o.Path, "LANG=" + o.Lang, "HOME=" + temp,
-			"TMPDIR=" + temp, "SM_MODEL_DIR=" + filepath.Join(root, folderModel), "PYTHONUNBUFFERED=1"}}}
-	p.spec.env = append(p.spec.env, o.Env...)
+		spec:    spec{command: command.Command, dir: filepath.Join(root, command.Folder), user: o.User, maxLine: o.MaxLine}}
 	if o.Log != nil {
 		p.spec.log = func(line string) { o.Log(name, line) }
 	}
@@ -121,9 +115,32 @@ func open(ctx context.Context, o Options, name Name, root string, command []stri
 	return p, nil
 }
 
+// prepare says how a child is started. What its source needs is looked at each time: it may have been removed meanwhile.
+func (p *Predictor) prepare(ctx context.Context) (spec, error) {
+	s := p.spec
+	s.path = p.o.Path
+	if p.o.Environment != nil {
+		first, err := p.o.Environment(ctx, filepath.Join(p.root, folderCode))
+		if err != nil {
+			return s, fmt.Errorf("prepare the environment of a predict command: %w", err)
+		}
+		if first != "" {
+			s.path = first + string(os.PathListSeparator) + s.path
+		}
+	}
+	temp := filepath.Join(p.root, folderTemp)
+	s.env = append([]string{"PATH=" + s.path, "LANG=" + p.o.Lang, "HOME=" + temp, "TMPDIR=" + temp,
+		"SM_MODEL_DIR=" + filepath.Join(p.root, folderModel), "PYTHONUNBUFFERED=1"}, p.o.Env...)
+	return s, nil
+}
+
 // launch starts a child and has it answer for the first time.
 func (p *Predictor) launch(ctx context.Context) (*child, error) {
-	c, err := start(p.spec)
+	s, err := p.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := start(s)
 	if err != nil {
 		return nil, &model.BrokenContract{Problem: "its predict command: " + err.Error()}
 	}

@@ -19,6 +19,7 @@ const MaxUnpacked = 8 << 30
 const (
 	folderModel = model.FolderModel
 	folderCode  = model.FolderCode
+	folderTemp  = "tmp"
 )
 
 // Opener opens packages, whatever answers for them.
@@ -65,7 +66,7 @@ func Open(ctx context.Context, o Options, name Name, c model.PredictCommand, fil
 	if root, err = filepath.Abs(root); err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
-	for folder, packed := range map[string][]byte{folderModel: files[model.ExtrasFile], folderCode: files[model.CodeFile], "tmp": nil} {
+	for folder, packed := range map[string][]byte{folderModel: files[model.ExtrasFile], folderCode: files[model.CodeFile], folderTemp: nil} {
 		if err := lay(filepath.Join(root, folder), packed); err != nil {
 			return nil, fmt.Errorf("open model: %w", err)
 		}
@@ -73,13 +74,7 @@ func Open(ctx context.Context, o Options, name Name, c model.PredictCommand, fil
 	if err := give(root, o.User); err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
-	path := ""
-	if o.Environment != nil {
-		if path, err = o.Environment(ctx, filepath.Join(root, folderCode)); err != nil {
-			return nil, fmt.Errorf("open model: prepare its environment: %w", err)
-		}
-	}
-	p, err := open(ctx, o, name, root, c.Command, filepath.Join(root, c.Folder), path, contract)
+	p, err := open(ctx, o, name, root, c, contract)
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tidemill/tidemill/core/lake"
 	"github.com/tidemill/tidemill/core/model"
+	"github.com/tidemill/tidemill/core/model/command"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/bus"
 	"github.com/tidemill/tidemill/infra/state"
@@ -34,7 +35,8 @@ type Host struct {
 	Blobs   *lake.Store
 	Engine  *lake.Engine
 	Runtime *model.Runtime
-	Keys    *model.Keyring // sign and verify packages
+	Keys    *model.Keyring  // sign and verify packages
+	Command command.Options // of versions that a command answers for
 	Metrics prometheus.Registerer
 	Log     *zap.Logger
 	// Clock is the wall clock, UTC.
@@ -47,6 +49,16 @@ type Host struct {
 	Replicas int
 	// LeaseTTL is how long a lease outlives a dead holder; 0: the default of infra/state.
 	LeaseTTL time.Duration
+}
+
+// OpenVersion reads a version's package, verifies it and opens what answers for it. The predictor must be closed.
+func (h *Host) OpenVersion(ctx context.Context, ref events.Version) (model.Package, model.Predictor, error) {
+	pkg, err := model.Read(ctx, h.Blobs, ref, h.Keys)
+	if err != nil {
+		return model.Package{}, nil, err
+	}
+	p, err := command.Opener{Runtime: h.Runtime, Options: h.Command}.Open(ctx, pkg)
+	return pkg, p, err
 }
 
 // State opens a bucket of documents with the host's options.

@@ -5,26 +5,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/tidemill/tidemill/core/evaluation"
 	"github.com/tidemill/tidemill/core/model"
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
+	"github.com/tidemill/tidemill/services/internal/host"
 	"github.com/tidemill/tidemill/workers/runtime"
 )
 
-// keep is how many opened versions are held.
-const keep = 16
+const (
+	keep         = 16 // opened versions
+	keepCommands = 2  // of them, those that are processes
+	tries        = 3  // of a version whose process ends or is too slow
+)
 
 // ErrNoRows says that a version was given no row with a label that it can judge.
 var ErrNoRows = errors.New("no rows to judge")
 
 // Versions opens versions and keeps the last few. It is safe for concurrent use.
 type Versions struct {
-	blobs   model.Reader
-	runtime *model.Runtime
-	keys    *model.Keyring
+	host *host.Host
 
 	mu    sync.Mutex
 	open  map[string]*Version // by digest
@@ -35,12 +38,12 @@ type Versions struct {
 type Version struct {
 	Manifest model.Manifest
 	Bytes    int64 // of its package's files
-	scorer   *model.Scorer
+	scorer   model.Predictor
 }
 
-// New keeps versions of a store, of those that keys vouch for.
-func New(blobs model.Reader, rt *model.Runtime, keys *model.Keyring) *Versions {
-	return &Versions{blobs: blobs, runtime: rt, keys: keys, open: map[string]*Version{}}
+// New keeps versions of the host's store.
+func New(h *host.Host) *Versions {
+	return &Versions{host: h, open: map[string]*Version{}}
 }
 
 // Close closes what is open; it waits for scoring under way.
@@ -60,11 +63,10 @@ func (v *Versions) Open(ctx context.Context, ref events.Version) (*Version, erro
 	if x, ok := v.open[ref.SHA256]; ok && x.scorer.Acquire() {
 		return x, nil
 	}
-	pkg, err := model.Read(ctx, v.blobs, ref, v.keys)
-	if err != nil {
-		return nil, fmt.Errorf("open version %s of %s: %w", ref.Version, ref.Model, err)
+	pkg, scorer, err := v.host.OpenVersion(ctx, ref)
+	for try := 1; try < tries && unavailable(err); try++ {
+		pkg, scorer, err = v.host.OpenVersion(ctx, ref)
 	}
-	scorer, err := v.runtime.Open(ctx, pkg.Files[model.ModelFile], pkg.Manifest.Contract)
 	if err != nil {
 		return nil, fmt.Errorf("open version %s of %s: %w", ref.Version, ref.Model, err)
 	}
@@ -75,13 +77,24 @@ func (v *Versions) Open(ctx context.Context, ref events.Version) (*Version, erro
 	scorer.Acquire()
 	v.open[ref.SHA256] = x
 	v.order = append(v.order, ref.SHA256)
-	for len(v.order) > keep {
-		old := v.open[v.order[0]]
-		delete(v.open, v.order[0])
-		v.order = v.order[1:]
-		go old.scorer.Close() // it waits for who still holds it
-	}
+	v.forget()
 	return x, nil
+}
+
+// forget closes the oldest versions of those that are too many.
+func (v *Versions) forget() {
+	commands := 0
+	for i := len(v.order) - 1; i >= 0; i-- {
+		x := v.open[v.order[i]]
+		if x.Manifest.Predict != nil {
+			commands++
+		}
+		if len(v.order)-i > keep || x.Manifest.Predict != nil && commands > keepCommands {
+			delete(v.open, v.order[i])
+			v.order = slices.Delete(v.order, i, i+1)
+			go x.scorer.Close() // it ends a process, or waits for who still holds it
+		}
+	}
 }
 
 // Release says that the version is no longer used by the caller of Open.
@@ -99,7 +112,25 @@ func Unfit(err error) bool {
 	var failure *runtime.Failure
 	var contract *model.BrokenContract
 	var nan *model.NotFinite
-	return errors.As(err, &failure) || errors.As(err, &contract) || errors.As(err, &nan) || errors.Is(err, model.ErrCorrupt) || errors.Is(err, model.ErrUntrusted)
+	return errors.As(err, &failure) || errors.As(err, &contract) || errors.As(err, &nan) || errors.Is(err, model.ErrCorrupt) ||
+		errors.Is(err, model.ErrUntrusted) || unavailable(err)
+}
+
+// unavailable tells that the version's process ended or was too slow. Here it was tried more than once.
+func unavailable(err error) bool {
+	var u *model.Unavailable
+	return errors.As(err, &u)
+}
+
+// answer lets the version answer, again when its process ended meanwhile.
+func (x *Version) answer(ctx context.Context, b model.Batch) (out []float32, err error) {
+	for range tries {
+		if out, err = x.scorer.Score(ctx, b); !unavailable(err) {
+			return out, err
+		}
+		_ = x.scorer.Await(ctx) // the next try tells
+	}
+	return nil, err
 }
 
 // Scored are the rows that were judged, and their places among the rows that were given: a row whose class the version has not
@@ -114,7 +145,7 @@ func (x *Version) Score(ctx context.Context, rows runtime.Rows) (Scored, error) 
 	if rows.Batch.N == 0 {
 		return Scored{}, ErrNoRows
 	}
-	answers, err := x.scorer.Score(ctx, rows.Batch)
+	answers, err := x.answer(ctx, rows.Batch)
 	if err != nil {
 		return Scored{}, fmt.Errorf("score with version %s of %s: %w", x.Manifest.Version, x.Manifest.Model, err)
 	}
