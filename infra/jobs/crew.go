@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,9 +47,7 @@ func (c *Crew) Workers() []Presence {
 	for _, s := range c.here {
 		out = append(out, s.Presence)
 	}
-	slices.SortFunc(out, func(a, b Presence) int {
-		return cmp.Or(cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Name, b.Name), a.Since.Compare(b.Since))
-	})
+	slices.SortFunc(out, byPool)
 	return out
 }
 

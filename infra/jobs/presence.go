@@ -1,9 +1,12 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,4 +145,40 @@ func (b *Badge) hide(ctx context.Context) {
 	if err != nil {
 		b.o.Logger.Warn("the worker can't tell that it left", zap.Error(err))
 	}
+}
+
+// Workers are those that are there now, by pool and name. A Crew follows them.
+func Workers(ctx context.Context, js jetstream.JetStream) ([]Presence, error) {
+	kv, err := js.KeyValue(ctx, events.BucketWorkers)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list workers: %w", err)
+	}
+	keys, err := kv.Keys(ctx)
+	if err != nil && !errors.Is(err, jetstream.ErrNoKeysFound) {
+		return nil, fmt.Errorf("list workers: %w", err)
+	}
+	var out []Presence
+	for _, key := range keys {
+		entry, err := kv.Get(ctx, key)
+		if errors.Is(err, jetstream.ErrKeyNotFound) {
+			continue // it left meanwhile
+		}
+		var p Presence
+		if err == nil {
+			err = json.Unmarshal(entry.Value(), &p)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list workers: %w", err)
+		}
+		out = append(out, p)
+	}
+	slices.SortFunc(out, byPool)
+	return out, nil
+}
+
+func byPool(a, b Presence) int {
+	return cmp.Or(cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Name, b.Name), a.Since.Compare(b.Since))
 }

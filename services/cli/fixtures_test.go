@@ -99,6 +99,9 @@ func airline(t *testing.T) *fake {
 		api.Alert{Alert: events.Alert{ID: "a1", Kind: "performance", Model: "flight-delay", Dataset: "flights", Metric: "normalizedEntropy", Value: 1.0791, Threshold: 1.049, Message: "normalizedEntropy is 1.079", At: at(6, 40)}, Open: true},
 		api.Alert{Alert: events.Alert{ID: "a2", Kind: "drift", Model: "flight-delay", Dataset: "flights", Column: "origin", Metric: "jensenShannon", Value: 0.2, Threshold: 0.1, At: at(5, 0)}, Resolved: at(6, 0)},
 		api.Alert{Alert: events.Alert{ID: "a3", Kind: "quality", Dataset: "trains", Message: "a segment was refused", At: at(4, 0)}}))
+	f.say("GET /api/v1/workers", listOf(
+		api.Worker{Name: "mill-1-4711", Pool: "default", Slots: 2, Busy: 1, Host: "mill-1", Version: "1.2.3", Since: at(0, 0)},
+		api.Worker{Name: "mill-2-815", Pool: "gpu", Slots: 1, Host: "mill-2", Version: "1.2.3", Since: at(9, 0), Draining: true}))
 	f.say("GET /api/v1/dead", listOf(api.Dead{Seq: 1007, Handler: "training", Subject: "facts.cycle.flight-delay.requested", Source: 400, Error: "payload of cycle.requested", At: at(9, 30)}))
 	f.say("GET /api/v1/dead/1007", api.Dead{Seq: 1007, Handler: "training", Subject: "facts.cycle.flight-delay.requested", Source: 400, Error: "payload of cycle.requested", At: at(9, 30), Message: json.RawMessage(`{"id":"x"}`)})
 	f.say("POST /api/v1/dead/1007/replay", api.Asked{})

@@ -47,6 +47,9 @@ func TestReadingCommands(t *testing.T) {
 		get alerts
 		get alerts --model flight-delay
 		get alert a2
+		get workers
+		get worker mill-1-4711
+		get worker mill-3
 		get status
 		why flight-delay
 		why-not flight-delay

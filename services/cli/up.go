@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,8 +28,10 @@ type Connection struct {
 	TrustedKeys []string
 	Pool        string
 	Slots       int
-	LogLevel    string // "": the caller's choice
-	LogFormat   string // "": by whether a person looks
+	Drain       time.Duration // that trials may go on when the process is asked to stop
+	Lease       time.Duration // after which another worker gets the trial of one that fell silent
+	LogLevel    string        // "": the caller's choice
+	LogFormat   string        // "": by whether a person looks
 }
 
 // UpOptions are the flags of up.
@@ -54,6 +57,9 @@ const (
 	defaultHTTP = "127.0.0.1:8080"
 	defaultNATS = "127.0.0.1:4222"
 	anyPort     = "127.0.0.1:0"
+
+	defaultDrain = 30 * time.Second // of a worker
+	defaultLease = 10 * time.Second
 )
 
 func (a *app) up() *cobra.Command {
@@ -78,7 +84,7 @@ func (a *app) up() *cobra.Command {
 			return unlessInterrupted(c.Context(), err)
 		},
 	}
-	connect(c, &o.Connection)
+	connect(c, &o.Connection, 0)
 	f := c.Flags()
 	f.StringVar(&o.HTTP, "http", defaultHTTP, "address of the API, the dashboard and inference; port 0 takes a free one")
 	f.StringVar(&o.NATS, "nats", defaultNATS, "address of the embedded NATS server; port 0 takes a free one")
@@ -126,6 +132,9 @@ func (a *app) worker() *cobra.Command {
 	o := WorkerOptions{}
 	c := &cobra.Command{
 		Use: "worker", Short: "Run training workers for a Tidemill that runs elsewhere", Args: needs(),
+		Long: "Run training workers for a Tidemill that runs elsewhere. SIGTERM or Ctrl-C drains them: they take no more trials, those that\n" +
+			"run may go on for --drain, and what isn't done by then goes to another worker, with its last checkpoint. A second\n" +
+			"signal ends them at once.",
 		Example: "  tidemill worker --pool gpu --slots 2 --nats-url nats://nats:4222 --nats-token $TOKEN --blob-url s3://bucket",
 		RunE: func(c *cobra.Command, _ []string) error {
 			for _, name := range []string{"nats-url", "blob-url"} {
@@ -136,7 +145,7 @@ func (a *app) worker() *cobra.Command {
 			return unlessInterrupted(c.Context(), a.Worker(c.Context(), o))
 		},
 	}
-	connect(c, &o.Connection)
+	connect(c, &o.Connection, defaultDrain)
 	return c
 }
 
@@ -148,7 +157,7 @@ func unlessInterrupted(ctx context.Context, err error) error {
 	return err
 }
 
-func connect(c *cobra.Command, o *Connection) {
+func connect(c *cobra.Command, o *Connection, drain time.Duration) {
 	f := c.Flags()
 	f.StringVar(&o.DataDir, "data-dir", ".tidemill", "where this process keeps its data")
 	f.StringVar(&o.NATSURL, "nats-url", "", "NATS server or cluster to use, for example nats://nats:4222")
@@ -158,6 +167,8 @@ func connect(c *cobra.Command, o *Connection) {
 	f.StringArrayVar(&o.TrustedKeys, "trusted-key", nil, "`FILE` with a public key whose signatures on model packages are trusted; may be repeated")
 	f.StringVar(&o.Pool, "pool", "default", "pool whose trials the worker takes")
 	f.IntVar(&o.Slots, "slots", 1, "trials that the worker runs at once")
+	f.DurationVar(&o.Drain, "drain", drain, "how long trials may go on after SIGTERM; then they are handed to another worker")
+	f.DurationVar(&o.Lease, "lease", defaultLease, "how soon another worker gets the trial of one that fell silent; all of a pool need the same")
 	f.StringVar(&o.LogLevel, "log-level", "", "debug, info, warn or error (default: warn on a terminal, else info)")
 	f.StringVar(&o.LogFormat, "log-format", "", "console or json (default: console on a terminal, else json)")
 	// These fail for flags that aren't there.
@@ -172,6 +183,10 @@ func connect(c *cobra.Command, o *Connection) {
 			return wrongly("use console or json", "unknown --log-format %q", o.LogFormat)
 		case o.Slots < 1:
 			return wrongly("", "--slots must be at least 1")
+		case o.Drain < 0:
+			return wrongly("", "--drain must not be negative")
+		case o.Lease < time.Second:
+			return wrongly("", "--lease must be at least 1s")
 		case before != nil:
 			return before(c, args)
 		}

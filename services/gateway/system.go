@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/bus"
+	"github.com/tidemill/tidemill/infra/jobs"
 	"github.com/tidemill/tidemill/services/api"
 )
 
@@ -37,6 +38,7 @@ func (s *Service) systemRoutes(h huma.API) {
 			err := s.dead.Replay(ctx, in.Seq)
 			return answered(api.Asked{Seq: in.Seq}, noLetter(in.Seq, err))
 		})
+	on(s, h, http.MethodGet, "/api/v1/workers", "list-workers", "Workers that are there, by pool and name", s.listWorkers)
 	on(s, h, http.MethodGet, "/api/v1/status", "status", "The platform as it stands", s.status)
 	on(s, h, http.MethodPost, "/api/v1/login-codes", "login-code", "A link that opens the dashboard once",
 		func(_ context.Context, in *struct {
@@ -75,6 +77,15 @@ func (s *Service) listDead(ctx context.Context, _ *struct{}) (*answer[api.List[a
 	out := make([]api.Dead, len(letters))
 	for i, l := range letters {
 		out[i] = letter(l)
+	}
+	return listed(out, err)
+}
+
+func (s *Service) listWorkers(ctx context.Context, _ *struct{}) (*answer[api.List[api.Worker]], error) {
+	here, err := jobs.Workers(ctx, s.host.JS)
+	out := make([]api.Worker, len(here))
+	for i, w := range here {
+		out[i] = api.Worker{Name: w.Name, Pool: w.Pool, Slots: w.Slots, Busy: w.Busy, Host: w.Host, Version: w.Version, Since: w.Since, Draining: w.Draining}
 	}
 	return listed(out, err)
 }

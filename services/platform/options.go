@@ -28,6 +28,10 @@ type Options struct {
 	// Pool and Slots of the worker target.
 	Pool  string
 	Slots int
+	// Drain is how long the worker's trials may go on when the process is asked to stop.
+	Drain time.Duration
+	// Lease is how soon another worker gets the trial of one that fell silent; 0: the default. All of a pool must agree.
+	Lease time.Duration
 	// Replicas of streams and documents on an external cluster.
 	Replicas int
 	// LeaseTTL is how long the lease of a deciding service outlives a dead holder; 0: the default.

@@ -40,6 +40,9 @@ type process struct {
 	closers []func() error // what was opened, to be closed in reverse
 }
 
+// stopWithin is how long everything may take to stop, after what drains has drained.
+const stopWithin = 40 * time.Second
+
 // Run runs the targets until ctx ends, and stops them in order: unready, stop hearing, finish or give back, then the server. It
 // returns nil after a clean stop.
 func Run(ctx context.Context, o Options) (err error) {
@@ -73,7 +76,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if server != nil {
 		server.ready.Store(false)
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.o.Drain+stopWithin)
 	defer cancel()
 	return errors.Join(err, group.Stop(stop))
 }

@@ -28,7 +28,7 @@ func newWorker(ctx context.Context, p *process, _ chi.Router) (lifecycle.Compone
 		name = "worker"
 	}
 	return runtime.NewWorker(p.host.JS, attempts, p.host.Bus, p.host.Blobs, runner, runtime.WorkerOptions{
-		Name: fmt.Sprintf("%s-%d", name, os.Getpid()), Pool: p.o.Pool, Slots: p.o.Slots,
+		Name: fmt.Sprintf("%s-%d", name, os.Getpid()), Pool: p.o.Pool, Slots: p.o.Slots, Drain: p.o.Drain, AckWait: p.o.Lease,
 		Host: name, Version: p.o.Version, Presence: jobs.PresenceOptions{Replicas: p.o.Replicas},
 		Clock: p.host.Clock, Crash: p.host.Crash, Log: p.host.Log}), nil
 }

@@ -39,6 +39,9 @@ func testPresence(t *testing.T, b bench) {
 	crew := jobs.NewCrew(b.js, o)
 	start(t, crew)
 	assert.Empty(t, crew.Workers())
+	nobody, err := jobs.Workers(t.Context(), b.js)
+	require.NoError(t, err)
+	assert.Empty(t, nobody)
 	until := func(what string, is func() bool) {
 		t.Helper()
 		require.Eventually(t, is, patience, 10*time.Millisecond, what)
@@ -53,6 +56,10 @@ func testPresence(t *testing.T, b bench) {
 	until("both are seen", func() bool { return crew.Slots("gpu") == 5 })
 	assert.Zero(t, crew.Slots("default"))
 	assert.Equal(t, jobs.Presence{Name: "one", Pool: "gpu", Slots: 2, Since: since, Host: "h", Version: "v"}, crew.Workers()[0])
+
+	listed, err := jobs.Workers(t.Context(), b.js)
+	require.NoError(t, err)
+	assert.Equal(t, crew.Workers(), listed)
 
 	late := jobs.NewCrew(open(t, b.connect(t)), o)
 	start(t, late)

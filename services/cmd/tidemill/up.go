@@ -77,7 +77,7 @@ func worker(ctx context.Context, o cli.WorkerOptions) error {
 // options are what up and worker share. Secrets may come from the environment: one in a flag shows in the process list.
 func options(c cli.Connection) platform.Options {
 	p := platform.Options{DataDir: c.DataDir, NATSURL: c.NATSURL, NATSToken: c.NATSToken, BlobURL: c.BlobURL, Replicas: c.Replicas, TrustedKeys: c.TrustedKeys,
-		Pool: c.Pool, Slots: c.Slots, Version: version, Token: os.Getenv("TIDEMILL_TOKEN")} // replicas of gateway and serving share it
+		Pool: c.Pool, Slots: c.Slots, Drain: c.Drain, Lease: c.Lease, Version: version, Token: os.Getenv("TIDEMILL_TOKEN")} // replicas of gateway and serving share it
 	if p.NATSToken == "" && p.NATSURL != "" {
 		p.NATSToken = os.Getenv("TIDEMILL_NATS_TOKEN")
 	}
