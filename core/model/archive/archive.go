@@ -22,6 +22,9 @@ var ErrTooLarge = errors.New("too large")
 // ErrUnsafe marks an archive that would write outside of its folder, or that isn't one.
 var ErrUnsafe = errors.New("not an archive of plain files")
 
+// maxFiles is how many files are unpacked: empty ones take room, too.
+const maxFiles = 20_000
+
 // Options say what is packed.
 type Options struct {
 	Limit int64                                  // bytes of files
@@ -101,7 +104,7 @@ func (p *packer) add(name string) error {
 }
 
 // Unpack writes what [Pack] packed into dir, which must exist. A name that leads out of dir, a link or anything else that is no
-// plain file is [ErrUnsafe]; files of more than limit bytes together are [ErrTooLarge].
+// plain file is [ErrUnsafe]; files of more than limit bytes together, or more than 20,000 of them, are [ErrTooLarge].
 func Unpack(packed []byte, dir string, limit int64) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -113,10 +116,13 @@ func Unpack(packed []byte, dir string, limit int64) error {
 		return fmt.Errorf("unpack: %w: %w", ErrUnsafe, err)
 	}
 	archive := tar.NewReader(zip)
-	for {
+	for n := 0; ; n++ {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
+		}
+		if n >= maxFiles {
+			return fmt.Errorf("unpack: the archive is %w: it holds more than %d files", ErrTooLarge, maxFiles)
 		}
 		if err != nil {
 			return fmt.Errorf("unpack: %w: %w", ErrUnsafe, err)

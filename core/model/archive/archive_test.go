@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -136,6 +137,21 @@ func TestUnsafeArchivesAreRefused(t *testing.T) {
 	}
 	bomb := packedAs(t, tar.Header{Name: "a", Size: 1 << 20}, tar.Header{Name: "b", Size: 1 << 20})
 	require.ErrorIs(t, archive.Unpack(bomb, t.TempDir(), 1<<20), archive.ErrTooLarge)
+}
+
+// A small archive may hold very many files.
+func TestTooManyFilesAreRefused(t *testing.T) {
+	t.Parallel()
+	headers := make([]tar.Header, 20_001)
+	for i := range headers {
+		headers[i] = tar.Header{Name: "same", Typeflag: tar.TypeReg, Mode: 0o644}
+		if i > 0 {
+			headers[i].Name = "f" + strconv.Itoa(i)
+		}
+	}
+	dir := t.TempDir()
+	err := archive.Unpack(packedAs(t, headers...), dir, 1<<20)
+	require.ErrorIs(t, err, archive.ErrTooLarge)
 }
 
 func FuzzUnpack(f *testing.F) {
