@@ -263,6 +263,9 @@ func (s *Store) List(ctx context.Context, prefix string) ([]events.Blob, error) 
 
 func (s *Store) path(key string) string { return filepath.Join(s.root, filepath.FromSlash(key)) }
 
+// ValidKey tells whether key may name an object.
+func ValidKey(key string) bool { return checkKey(key) == nil }
+
 func checkKey(key string) error {
 	if !keyPattern.MatchString(key) || strings.HasSuffix(key, ".attrs") {
 		return fmt.Errorf("%q is not a blob key: use letters, digits and _.=@+- in parts joined by /", key)

@@ -68,6 +68,19 @@ func (k *Keyring) Trusts() []string {
 	return slices.Sorted(maps.Keys(k.trusted))
 }
 
+// TrustedPEM are the trusted keys as PEM, which [ParseTrustedKeys] reads, in order of their ids.
+func (k *Keyring) TrustedPEM() ([]byte, error) {
+	var out []byte
+	for _, id := range k.Trusts() {
+		der, err := x509.MarshalPKIXPublicKey(k.trusted[id])
+		if err != nil {
+			return nil, fmt.Errorf("encode public key: %w", err)
+		}
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: pemPublic, Bytes: der})...)
+	}
+	return out, nil
+}
+
 // NewSigningKey makes a key and gives it as a PKCS#8 PEM; random is nil for the system's randomness.
 func NewSigningKey(random io.Reader) ([]byte, error) {
 	if random == nil {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,9 +20,11 @@ import (
 
 // bundle is everything that one apply declares. It is sent as one: all of it is applied or nothing.
 type bundle struct {
-	name  string // what the API calls it in errors
-	text  []byte
-	parts []part
+	name     string // what the API calls it in errors
+	text     []byte
+	parts    []part
+	declared []resource.Resource // with the code of their candidates
+	code     []archive           // each once
 }
 
 // part is one file of a bundle.
@@ -32,15 +36,14 @@ type part struct {
 // bundled is the name of a bundle of several files; locate takes it back.
 const bundled = "declarations"
 
-// bundleOf reads files, folders and standard input ("-"), checks them as far as that needs no platform, and makes what they
-// refer to on this machine absolute.
+// bundleOf reads files, folders and standard input ("-"), checks them as far as that needs no platform, and packs the source
+// folders of their trainers.
 func (a *app) bundleOf(paths []string) (bundle, error) {
 	names, err := expand(paths)
 	if err != nil {
 		return bundle{}, err
 	}
 	b := bundle{name: bundled}
-	var all []resource.Resource
 	var errs resource.Errors
 	for _, name := range names {
 		text, err := a.read(name)
@@ -51,20 +54,38 @@ func (a *app) bundleOf(paths []string) (bundle, error) {
 		if name == "-" {
 			shown, dir = "stdin", "."
 		}
-		text, declared, err := checked(text, shown, dir)
+		declared, code, err := checked(text, shown, dir)
 		var found resource.Errors
 		if errors.As(err, &found) {
 			errs = append(errs, found...)
 		} else if err != nil {
 			return b, err
 		}
-		all = append(all, declared...)
+		b.declared = append(b.declared, declared...)
+		for _, c := range code {
+			if !slices.ContainsFunc(b.code, func(old archive) bool { return old.SHA256 == c.SHA256 }) {
+				b.code = append(b.code, c)
+			}
+		}
 		b.add(shown, text)
 	}
-	if errs = append(errs, twice(all)...); len(errs) > 0 {
+	if errs = append(errs, twice(b.declared)...); len(errs) > 0 {
 		return b, errs
 	}
 	return b, nil
+}
+
+// body is what is sent: what a person wrote, or, when code was packed, the resources with it.
+func (b bundle) body() (call.Body, error) {
+	if len(b.code) == 0 {
+		return call.Body{Type: "application/yaml", Reader: bytes.NewReader(b.text), Length: int64(len(b.text))}, nil
+	}
+	documents := make([]json.RawMessage, len(b.declared))
+	for i, r := range b.declared {
+		documents[i] = r.Canonical
+	}
+	text, err := json.Marshal(documents)
+	return call.Body{Type: "application/json", Reader: bytes.NewReader(text), Length: int64(len(text))}, err
 }
 
 // expand lists the YAML files of folders.
@@ -148,102 +169,38 @@ func twice(all []resource.Resource) (errs resource.Errors) {
 	return errs
 }
 
-// checked checks one file, and makes the source folders of its candidates absolute: the platform runs in another folder.
-func checked(text []byte, name, dir string) ([]byte, []resource.Resource, error) {
-	declared, err := resource.Parse(text, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	lines := strings.Split(string(text), "\n")
-	var errs resource.Errors
-	edited := false
-	for _, r := range declared {
-		if r.Model == nil {
-			continue
-		}
-		for i, c := range r.Model.Candidates {
-			if c.Source == "" {
-				continue
-			}
-			at := r.At(fmt.Sprintf("spec.candidates[%d].source", i), "", "")
-			folder, err := absoluteFolder(dir, c.Source)
-			if err == nil && folder != c.Source {
-				err = replace(lines, at, c.Source, folder)
-				edited = true
-			}
-			if err != nil {
-				at.Message, at.Hint = err.Error(), "name the folder of the trainer, relative to this file"
-				errs = append(errs, at)
-			}
-		}
-	}
-	if len(errs) > 0 {
-		return nil, nil, errs
-	}
-	if !edited {
-		return text, declared, nil
-	}
-	text = []byte(strings.Join(lines, "\n"))
-	again, err := resource.Parse(text, name)
-	if err != nil {
-		return nil, nil, fmt.Errorf("make the source folders of %s absolute: %w", name, err)
-	}
-	return text, again, nil
-}
-
-func absoluteFolder(dir, source string) (string, error) {
-	folder := source
-	if !filepath.IsAbs(folder) {
-		folder = filepath.Join(dir, source)
-	}
-	folder, err := filepath.Abs(folder)
-	if err != nil {
-		return "", err
-	}
-	info, err := os.Stat(folder)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("the source folder %s can't be read: %w", folder, cause(err))
-	case !info.IsDir():
-		return "", fmt.Errorf("the source %s is not a folder", folder)
-	}
-	return folder, nil
-}
-
-// replace puts another value in the place of one that stands at a place of the text, in whatever quotes.
-func replace(lines []string, at resource.Error, old, value string) error {
-	unclear := errors.New("write the source folder on one line, without an alias")
-	if at.Line < 1 || at.Line > len(lines) {
-		return unclear
-	}
-	line := []rune(lines[at.Line-1])
-	if at.Column < 1 || at.Column > len(line) {
-		return unclear
-	}
-	head, tail := string(line[:at.Column-1]), string(line[at.Column-1:])
-	for _, form := range []string{old, strconv.Quote(old), "'" + strings.ReplaceAll(old, "'", "''") + "'"} {
-		if rest, ok := strings.CutPrefix(tail, form); ok {
-			lines[at.Line-1] = head + strconv.Quote(value) + rest
-			return nil
-		}
-	}
-	return unclear
-}
-
 var bundledPlace = regexp.MustCompile(`^` + bundled + `:(\d+)((?::\d+)?)$`)
+
+// listedPlace is a place in the list of resources that was sent instead of files.
+var listedPlace = regexp.MustCompile(`^\[(\d+)\]\.?(.*)$`)
 
 // locate puts the places of an error of the API where the person wrote it.
 func (b bundle) locate(err error) error {
 	var refused *call.Error
-	if len(b.parts) < 2 || !errors.As(err, &refused) {
+	if len(b.parts) < 2 && len(b.code) == 0 || !errors.As(err, &refused) {
 		return err
 	}
 	moved := call.Error{Problem: refused.Problem}
 	moved.Errors = slices.Clone(refused.Errors)
 	for i, e := range moved.Errors {
-		moved.Errors[i] = b.locateOne(e)
+		if len(b.code) > 0 {
+			moved.Errors[i] = b.locateListed(e)
+		} else {
+			moved.Errors[i] = b.locateOne(e)
+		}
 	}
 	return &moved
+}
+
+func (b bundle) locateListed(e api.ErrorDetail) api.ErrorDetail {
+	m := listedPlace.FindStringSubmatch(e.Location)
+	if m == nil {
+		return e
+	}
+	if i, err := strconv.Atoi(m[1]); err == nil && i < len(b.declared) {
+		e.Location = b.declared[i].At(m[2], "", "").Where()
+	}
+	return e
 }
 
 func (b bundle) locateOne(e api.ErrorDetail) api.ErrorDetail {

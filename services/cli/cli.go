@@ -97,6 +97,7 @@ func (a *app) width() int {
 const (
 	groupRun     = "run"
 	groupDeclare = "declare"
+	groupTry     = "try"
 	groupData    = "data"
 	groupWatch   = "watch"
 	groupDecide  = "decide"
@@ -121,6 +122,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&a.url, "url", "", "where Tidemill answers, for example http://127.0.0.1:8080")
 	root.PersistentFlags().StringVar(&a.token, "token", "", "the token that Tidemill asks for")
 	root.AddGroup(&cobra.Group{ID: groupRun, Title: "Run Tidemill:"}, &cobra.Group{ID: groupDeclare, Title: "Declare:"},
+		&cobra.Group{ID: groupTry, Title: "Try a trainer, bring a model:"},
 		&cobra.Group{ID: groupData, Title: "Send rows, get predictions and facts:"},
 		&cobra.Group{ID: groupWatch, Title: "Watch and explain:"}, &cobra.Group{ID: groupDecide, Title: "Decide:"})
 	add := func(group string, commands ...*cobra.Command) {
@@ -131,8 +133,9 @@ func (a *app) root() *cobra.Command {
 	}
 	add(groupRun, a.up(), a.worker(), a.link(), a.version())
 	add(groupDeclare, a.initFile(), a.apply(), a.diff(), a.get(), a.delete())
+	add(groupTry, a.snapshot(), a.trial(), a.importModel())
 	add(groupData, a.publish(), a.predict(), a.subscribe())
-	add(groupWatch, a.watch(), a.why(), a.whyNot())
+	add(groupWatch, a.watch(), a.why(), a.whyNot(), a.logs(), a.lineage(), a.compare(), a.reproduce())
 	add(groupDecide, a.retrain(), a.rollback(), a.pause(), a.resume(), a.quarantine(), a.dead())
 	root.SetHelpCommandGroupID(groupRun)
 	root.SetCompletionCommandGroupID(groupRun)

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,7 +21,8 @@ func (a *app) apply() *cobra.Command {
 	var dry bool
 	c := &cobra.Command{Use: "apply -f FILE", Short: "Declare datasets, models and policies from YAML", Args: needs(),
 		Long: "Declare datasets, models and policies from YAML files. Everything that is given is applied, or, when one thing is wrong,\n" +
-			"nothing. Applying what is there already changes nothing. The source folder of a trainer is relative to its file.",
+			"nothing. Applying what is there already changes nothing. The source folder of a trainer is relative to its file; it is packed as it is\n" +
+			"now and stored, so that a changed file is a change of the model.",
 		Example: "  tidemill apply -f flights.yaml\n  tidemill apply -f declarations/\n  tidemill init trips.csv --time at --label 'tip > 0' | tidemill apply -f -"}
 	f := format(c)
 	filesFlag(c, &files)
@@ -63,9 +63,14 @@ func (a *app) send(ctx context.Context, files []string, dry bool) (api.List[api.
 	query := url.Values{"file": {b.name}}
 	if dry {
 		query.Set("dryRun", "true")
+	} else if err := a.sendCode(ctx, client, b.code); err != nil {
+		return out, err
 	}
-	out, err = call.PostBody[api.List[api.Applied]](ctx, client, "/api/v1/resources", query,
-		call.Body{Type: "application/yaml", Reader: bytes.NewReader(b.text), Length: int64(len(b.text))})
+	body, err := b.body()
+	if err != nil {
+		return out, err
+	}
+	out, err = call.PostBody[api.List[api.Applied]](ctx, client, "/api/v1/resources", query, body)
 	return out, b.locate(err)
 }
 

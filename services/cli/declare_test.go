@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tidemill/tidemill/core/resource"
+	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/api"
 )
 
@@ -50,24 +52,103 @@ func TestApplyAndDiff(t *testing.T) {
 	require.Contains(t, f.asks(applyPath)[4].query, "file=stdin")
 }
 
-// TestSourceFoldersBecomeAbsolute in whatever way they are written, and nothing else of the line changes.
-func TestSourceFoldersBecomeAbsolute(t *testing.T) {
+// stores lets a fake store code, and tells what it has.
+func stores(f *fake) {
+	f.onAny("HEAD /api/v1/code/", func(w http.ResponseWriter, r *http.Request) {
+		if len(f.asks("PUT "+r.URL.Path)) == 0 {
+			problem(w, api.Problem{Status: http.StatusNotFound})
+		}
+	})
+	f.onAny("PUT /api/v1/code/", func(w http.ResponseWriter, _ *http.Request) { reply(w, events.Blob{}) })
+}
+
+// codeOf is the code of the only candidate in what was sent.
+func codeOf(t *testing.T, r request) events.Blob {
+	t.Helper()
+	require.Equal(t, "application/json", r.contentType)
+	declared, err := resource.ParseJSON([]byte(r.body))
+	require.NoError(t, err)
+	c := declared[0].Model.Candidates[0]
+	require.NotNil(t, c.Code)
+	return *c.Code
+}
+
+// TestSourceFoldersArePacked in whatever way they are written: a changed file is a change of the model, and what is stored is not
+// sent again.
+func TestSourceFoldersArePacked(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	folder := filepath.Join(dir, "the trainer's")
-	require.NoError(t, os.Mkdir(folder, 0o755))
-	for i, written := range []string{"./the trainer's", `"./the trainer's"`, `'./the trainer''s'`, `"` + folder + `"`} {
-		f := newFake(t)
-		applied(f)
+	train := write(t, filepath.Join(dir, "the trainer's"), "train.py", "print(1)")
+	f := newFake(t)
+	applied(f)
+	stores(f)
+	var first events.Blob
+	for i, written := range []string{"./the trainer's", `"./the trainer's"`, `'./the trainer''s'`} {
 		file := write(t, dir, fmt.Sprintf("m%d.yaml", i), strings.Replace(modelYAML, "SOURCE", written, 1))
 		r := run(t, f, "apply", "-f", file)
 		require.Zero(t, r.code, "%s: %s", written, r.err)
-		body := f.asks(applyPath)[0].body
-		require.Contains(t, body, "command: [python3, train.py]}")
-		declared, err := resource.Parse([]byte(body), "")
-		require.NoError(t, err)
-		require.Equal(t, folder, declared[0].Model.Candidates[0].Source)
-		require.Equal(t, strings.Count(modelYAML, "\n"), strings.Count(body, "\n"))
+		code := codeOf(t, f.asks(applyPath)[i])
+		if i == 0 {
+			first = code
+		}
+		require.Equal(t, first, code)
+		require.Equal(t, "code/"+code.SHA256+".tar.gz", code.Key)
+	}
+	put := f.asks("PUT /api/v1/code/" + first.SHA256)
+	require.Len(t, put, 1, "what is stored is not sent again")
+	require.Equal(t, first.SHA256, events.SHA256([]byte(put[0].body)))
+	require.EqualValues(t, len(put[0].body), first.Bytes)
+
+	write(t, filepath.Dir(train), "train.py", "print(2)")
+	file := filepath.Join(dir, "m0.yaml")
+	r := run(t, f, "diff", "-f", file)
+	require.Zero(t, r.code, r.err)
+	changed := codeOf(t, f.asks(applyPath)[3])
+	require.NotEqual(t, first.SHA256, changed.SHA256)
+	require.Empty(t, f.asks("PUT /api/v1/code/"+changed.SHA256), "a comparison stores nothing")
+	require.Zero(t, run(t, f, "apply", "-f", file).code)
+	require.Len(t, f.asks("PUT /api/v1/code/"+changed.SHA256), 1)
+}
+
+// TestPinnedCodeNeedsNoFolder applies on another machine what was got from the platform.
+func TestPinnedCodeNeedsNoFolder(t *testing.T) {
+	t.Parallel()
+	sum := strings.Repeat("a", 64)
+	text := strings.Replace(modelYAML, "source: SOURCE", "source: ./gone, code: {key: code/"+sum+".tar.gz, sha256: "+sum+", bytes: 7}", 1)
+	f := newFake(t)
+	applied(f)
+	r := run(t, f, "apply", "-f", write(t, t.TempDir(), "m.yaml", text))
+	require.Zero(t, r.code, r.err)
+	require.Equal(t, text, f.asks(applyPath)[0].body)
+}
+
+// TestFindingsAboutPackedModels are told where they were written, though something else was sent.
+func TestFindingsAboutPackedModels(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "own"), "train.py", "print(1)")
+	file := write(t, dir, "m.yaml", strings.Replace(modelYAML, "SOURCE", "own", 1))
+	f := newFake(t)
+	stores(f)
+	f.refuse(applyPath, api.Problem{Status: 422, Detail: "one thing is wrong", Errors: []api.ErrorDetail{{Message: "there is no Dataset", Location: "[0].spec.dataset"}}})
+	r := run(t, f, "apply", "-f", file)
+	require.Equal(t, result{1, "", "error: there is no Dataset\n  " + file + ":5:12\n"}, r)
+}
+
+func TestUnusableSourceFolders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "empty"), 0o755))
+	write(t, dir, "file", "x")
+	require.NoError(t, os.Truncate(write(t, filepath.Join(dir, "big"), "rows.bin", ""), 65<<20))
+	for source, says := range map[string]string{"./empty": "holds no files", "./file": "is not a folder", "./big": "more than 64 MiB"} {
+		f := newFake(t)
+		file := write(t, dir, "m-"+filepath.Base(source)+".yaml", strings.Replace(modelYAML, "SOURCE", source, 1))
+		r := run(t, f, "apply", "-f", file)
+		require.Equal(t, 1, r.code)
+		require.Contains(t, r.err, says)
+		require.Contains(t, r.err, file+":11:")
+		require.Empty(t, f.asks(applyPath), "nothing is sent")
 	}
 }
 
@@ -86,9 +167,8 @@ func TestMissingSourceFolderSaysWhere(t *testing.T) {
 func TestFolderIsOneBundle(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "own"), 0o755))
 	first := write(t, dir, "a.yaml", policyYAML)
-	second := write(t, dir, "b.yml", strings.Replace(modelYAML, "SOURCE", "own", 1))
+	second := write(t, dir, "b.yml", strings.Replace(modelYAML, "trainer: process, source: SOURCE, command: [python3, train.py]", "trainer: builtin/linear", 1))
 	write(t, dir, "c.txt", "no YAML")
 	f := newFake(t)
 	line := strings.Count(policyYAML, "\n") + 2

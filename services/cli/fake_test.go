@@ -31,11 +31,12 @@ func TestMain(m *testing.M) {
 
 // fake is a Tidemill that knows what it was told.
 type fake struct {
-	t       *testing.T
-	url     string
-	mu      sync.Mutex
-	answers map[string]http.HandlerFunc // by "METHOD /path"
-	asked   []request
+	t        *testing.T
+	url      string
+	mu       sync.Mutex
+	answers  map[string]http.HandlerFunc // by "METHOD /path"
+	prefixes map[string]http.HandlerFunc
+	asked    []request
 }
 
 // request is what somebody asked.
@@ -43,7 +44,7 @@ type request struct{ line, query, contentType, accept, body string }
 
 func newFake(t *testing.T) *fake {
 	t.Helper()
-	f := &fake{t: t, answers: map[string]http.HandlerFunc{}}
+	f := &fake{t: t, answers: map[string]http.HandlerFunc{}, prefixes: map[string]http.HandlerFunc{}}
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
 	f.url = server.URL
@@ -57,6 +58,11 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.asked = append(f.asked, request{line, r.URL.RawQuery, r.Header.Get("Content-Type"), r.Header.Get("Accept"), string(body)})
 	answer := f.answers[line]
+	for prefix, any := range f.prefixes {
+		if answer == nil && strings.HasPrefix(line, prefix) {
+			answer = any
+		}
+	}
 	f.mu.Unlock()
 	switch {
 	case r.Header.Get("Authorization") != "Bearer secret":
@@ -84,6 +90,13 @@ func (f *fake) on(line string, answer http.HandlerFunc) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.answers[line] = answer
+}
+
+// onAny answers all requests that begin so.
+func (f *fake) onAny(prefix string, answer http.HandlerFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.prefixes[prefix] = answer
 }
 
 // say answers a request always the same.

@@ -150,7 +150,10 @@ func (s *Service) retrain(ctx context.Context, model string, in api.Retrain) (ap
 	if _, err := s.find(resource.KindModel, model); err != nil {
 		return api.Asked{}, err
 	}
-	wish := events.RetrainAsked{Model: model, Reason: in.Reason}
+	wish := events.RetrainAsked{Model: model, Reason: in.Reason, Import: in.Import}
+	if err := s.checkImport(ctx, in.Import); err != nil {
+		return api.Asked{}, err
+	}
 	if in.Window != "" {
 		w, err := events.ParseWindow(in.Window)
 		if err != nil {
@@ -159,6 +162,22 @@ func (s *Service) retrain(ctx context.Context, model string, in api.Retrain) (ap
 		wish.Window = &w
 	}
 	return s.ask(ctx, events.RetrainAskedType, requestID(), model, wish)
+}
+
+// checkImport refuses a model that is not there.
+func (s *Service) checkImport(ctx context.Context, in *events.Import) error {
+	if in == nil {
+		return nil
+	}
+	const hint = "store it with PUT /api/v1/imports/{sha256}, or use 'tidemill import'"
+	if !digestPattern.MatchString(in.ONNX.SHA256) || in.ONNX.Key != s.brought().key(in.ONNX.SHA256) {
+		return fail(http.StatusUnprocessableEntity, hint, "import.onnx does not name a stored model")
+	}
+	there, err := s.host.Blobs.Exists(ctx, in.ONNX.Key)
+	if err == nil && !there {
+		return fail(http.StatusUnprocessableEntity, hint, "the model %.12s… is not stored", in.ONNX.SHA256)
+	}
+	return err
 }
 
 // rollback asks deployment to put an earlier champion back. Whether that can be is seen as deployment itself will see it.

@@ -121,6 +121,9 @@ func (s *Service) apply(ctx context.Context, in *ApplyInput) (*answer[api.List[a
 	if err != nil {
 		return nil, err
 	}
+	if list, err = s.pin(ctx, list, !in.DryRun); err != nil {
+		return nil, err
+	}
 	s.deciding.Lock()
 	defer s.deciding.Unlock()
 	if err := s.check(ctx, list); err != nil {
@@ -153,29 +156,7 @@ func parse(in *ApplyInput) ([]resource.Resource, error) {
 	if t, _, err := mime.ParseMediaType(in.ContentType); err != nil || t != "application/json" {
 		return resource.Parse(in.RawBody, in.File)
 	}
-	var several []json.RawMessage
-	if json.Unmarshal(in.RawBody, &several) != nil {
-		several = []json.RawMessage{in.RawBody}
-	}
-	var out []resource.Resource
-	var errs resource.Errors
-	for i, b := range several {
-		r, err := resource.FromJSON(b)
-		var found resource.Errors
-		if errors.As(err, &found) && len(several) > 1 {
-			for _, e := range found {
-				e.Path = strings.TrimSuffix(fmt.Sprintf("[%d].%s", i, e.Path), ".")
-				errs = append(errs, e)
-			}
-		} else if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	if len(errs) > 0 {
-		return nil, errs
-	}
-	return out, nil
+	return resource.ParseJSON(in.RawBody)
 }
 
 // compare says what applying r would do.

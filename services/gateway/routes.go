@@ -23,12 +23,20 @@ func (s *Service) routes(r chi.Router) error {
 	s.resourceRoutes(h)
 	s.datasetRoutes(h)
 	s.modelRoutes(h)
+	s.trialRoutes(h)
 	s.factRoutes(h)
 	s.systemRoutes(h)
 
 	const bodies = "rows as NDJSON, CSV or Parquet, by Content-Type"
 	s.stream(h, guarded, http.MethodPost, "/api/v1/datasets/{dataset}/rows", "publish-rows", "Publish "+bodies, s.postRows)
 	s.stream(h, guarded, http.MethodPost, "/api/v1/datasets/{dataset}/files", "publish-file", "Publish a file of "+bodies+", as one batch", s.postFile)
+	s.stream(h, guarded, http.MethodPut, "/api/v1/code/{sha256}", "put-code", "Store a packed source folder (tar.gz)", s.put(s.code()))
+	s.stream(h, guarded, http.MethodHead, "/api/v1/code/{sha256}", "has-code", "Whether packed source is stored", s.has(s.code()))
+	s.stream(h, guarded, http.MethodPut, "/api/v1/imports/{sha256}", "put-import", "Store an ONNX model that is to be imported", s.put(s.brought()))
+	s.stream(h, guarded, http.MethodHead, "/api/v1/imports/{sha256}", "has-import", "Whether a model that is to be imported is stored", s.has(s.brought()))
+	s.stream(h, guarded, http.MethodGet, "/api/v1/blobs/{key}", "get-blob", "Bytes that facts name: segments, code, models, what trials left; the key holds slashes", s.getBlob)
+	s.stream(h, guarded, http.MethodGet, "/api/v1/models/{model}/snapshot", "export-snapshot", "What a trainer would see, as a tar", s.getSnapshot)
+	s.stream(h, guarded, http.MethodGet, "/api/v1/trials/{trial}/log", "get-log", "What a trial printed", s.getLog)
 	s.stream(h, guarded, http.MethodGet, "/api/v1/facts", "follow-facts", "Facts, progress and rates as server-sent events", s.getFacts)
 
 	spec, err := json.Marshal(h.OpenAPI())
@@ -142,7 +150,8 @@ func on[I, O any](s *Service, h huma.API, method, path, id, summary string, hand
 
 // stream registers a handler that reads or writes without end, and describes it.
 func (s *Service) stream(h huma.API, r chi.Router, method, path, id, summary string, handle func(http.ResponseWriter, *http.Request) error) {
-	r.Method(method, path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	// A key is all that is left of a path.
+	r.Method(method, strings.Replace(path, "{key}", "*", 1), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := handle(w, r); err != nil {
 			s.write(w, r, err)
 		}
@@ -165,17 +174,36 @@ func describe(h huma.API, o *huma.Operation) {
 		}
 	}
 	binary := &huma.MediaType{Schema: &huma.Schema{Type: "string", Format: "binary"}}
-	if o.Method == http.MethodGet {
-		text("types", "model", "since", "follow")
-		o.Responses["200"] = &huma.Response{Description: "events named fact, progress and rates",
-			Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}}}}
-		return
+	answers := func(what, contentType string, body *huma.MediaType) {
+		o.Responses["200"] = &huma.Response{Description: what, Content: map[string]*huma.MediaType{contentType: body}}
 	}
-	text("id", "name", "again")
-	o.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-		events.ContentNDJSON: binary, events.ContentCSV: binary, events.ContentParquet: binary, events.ContentJSON: binary}}
-	published := h.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[api.Published](), true, "Published")
-	o.Responses["200"] = &huma.Response{Description: "on disk", Content: map[string]*huma.MediaType{"application/json": {Schema: published}}}
+	typed := func(t reflect.Type, name string) *huma.MediaType {
+		return &huma.MediaType{Schema: h.OpenAPI().Components.Schemas.Schema(t, true, name)}
+	}
+	plain := &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
+	switch o.OperationID {
+	case "follow-facts":
+		text("types", "model", "since", "follow")
+		answers("events named fact, progress and rates", eventStream, plain)
+	case "export-snapshot":
+		text("candidate", "window", "cycle", "version")
+		answers("train/, validation/, hyperparameters.json and trial.json", "application/x-tar", binary)
+	case "get-log":
+		text("follow")
+		answers("lines", "text/plain", plain)
+	case "get-blob":
+		answers("the bytes", "application/octet-stream", binary)
+	case "has-code", "has-import":
+		o.Responses["200"] = &huma.Response{Description: "it is stored"}
+	case "put-code", "put-import":
+		o.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/octet-stream": binary}}
+		answers("on disk", "application/json", typed(reflect.TypeFor[events.Blob](), "EventBlob"))
+	default:
+		text("id", "name", "again")
+		o.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			events.ContentNDJSON: binary, events.ContentCSV: binary, events.ContentParquet: binary, events.ContentJSON: binary}}
+		answers("on disk", "application/json", typed(reflect.TypeFor[api.Published](), "Published"))
+	}
 }
 
 // reply writes an answer as JSON.
