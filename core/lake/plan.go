@@ -1,6 +1,7 @@
 package lake
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,11 +29,52 @@ func PartOf(s events.Segment) Part {
 }
 
 // Range selects rows by event time: From ≤ t < To, half-open, so that neighbouring ranges share no row. A zero From or To
-// does not bound. Newest, when not 0, keeps only that many rows, the latest by (event time, place in the dataset).
+// does not bound. Newest, when not 0, keeps only that many rows, the latest by (event time, place in the dataset). Draw draws
+// among what is left.
 type Range struct {
 	From   time.Time
 	To     time.Time
 	Newest int64
+	Draw   Draw
+}
+
+// Draw takes only so many of the rows that have a label, as if at random: which ones depends on the seed and on each row's
+// place in the dataset, and on nothing else. The zero value takes all.
+type Draw struct {
+	Rows int64
+	// Balanced draws as many rows of each class. Where a class has not as many, all of its rows are drawn, and the others
+	// share what is left. Without it, each row is as likely as any other.
+	Balanced bool
+	Seed     int64
+}
+
+// Quotas shares n rows among classes that have so many rows each, as evenly as they allow: a class gets less than another
+// only when it has no more. What can't be shared evenly goes to the first ones. They sum up to n, or to all there are.
+func Quotas(n int64, have []int64) []int64 {
+	order := make([]int, len(have))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(have[a], have[b]) })
+	out := make([]int64, len(have))
+	for i, k := range order {
+		left := int64(len(order) - i)
+		share := n / left
+		if have[k] > share { // so has every class after it
+			rest := order[i:]
+			slices.Sort(rest)
+			for j, k := range rest {
+				out[k] = share
+				if int64(j) < n%left {
+					out[k]++
+				}
+			}
+			return out
+		}
+		out[k] = have[k]
+		n -= have[k]
+	}
+	return out
 }
 
 // Contains reports whether an event time is inside From and To.
@@ -86,7 +128,8 @@ type Plan struct {
 // empty, without a gap of its own. It is a pure function of its arguments; the order of parts does not matter.
 //
 // Windows: expanding takes all rows before the hold-out; a duration counts back from the end of training; rows takes the
-// newest rows before the hold-out; segments takes rows of the newest segments that hold any before the hold-out.
+// newest rows before the hold-out; segments takes rows of the newest segments that hold any before the hold-out; a sample
+// draws among all rows before the hold-out (the caller gives the draw its seed).
 //
 // The error is an ErrTooLittle when the data does not reach back beyond the hold-out.
 func MakePlan(parts []Part, w events.Window, split resource.Split) (Plan, error) {
@@ -143,6 +186,8 @@ func window(parts []Part, w events.Window, lo, end time.Time) Selection {
 		}
 	case w.Rows > 0:
 		r.From, r.Newest = reach(parts, w.Rows, lo, end), w.Rows
+	case w.Sample > 0:
+		r.Draw = Draw{Rows: w.Sample, Balanced: w.Method == events.SampleBalanced}
 	case w.Segments > 0:
 		s := Select(parts, r)
 		s.Parts = s.Parts[max(0, len(s.Parts)-int(min(w.Segments, int64(len(s.Parts))))):]

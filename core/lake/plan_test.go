@@ -161,3 +161,41 @@ func TestPlanPartsNeverOverlap(t *testing.T) {
 		require.False(t, plan.Validation.Range.To.After(plan.Test.Range.From))
 	})
 }
+
+// A sample is drawn from all rows before the hold-out.
+func TestPlanOfASample(t *testing.T) {
+	t.Parallel()
+	split := resource.Split{Validation: days(3), Test: days(7)}
+	all, err := lake.MakePlan(daily(28), events.Window{}, split)
+	require.NoError(t, err)
+	for method, balanced := range map[string]bool{events.SampleReservoir: false, events.SampleBalanced: true} {
+		p, err := lake.MakePlan(daily(28), events.Window{Sample: 5000, Method: method}, split)
+		require.NoError(t, err)
+		require.Equal(t, lake.Draw{Rows: 5000, Balanced: balanced}, p.Train.Range.Draw)
+		p.Train.Range.Draw = lake.Draw{}
+		require.Equal(t, all, p)
+	}
+}
+
+// Shares are as even as the classes allow, and nothing is left over.
+func TestQuotas(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []int64{4, 3, 3}, lake.Quotas(10, []int64{9, 9, 9}))
+	require.Equal(t, []int64{5, 1, 4}, lake.Quotas(10, []int64{9, 1, 9}))
+	require.Equal(t, []int64{2, 0, 3}, lake.Quotas(10, []int64{2, 0, 3}))
+	rapid.Check(t, func(t *rapid.T) {
+		have := rapid.SliceOfN(rapid.Int64Range(0, 50), 0, 6).Draw(t, "have")
+		n := rapid.Int64Range(0, 200).Draw(t, "n")
+		got := lake.Quotas(n, have)
+		require.Len(t, got, len(have))
+		total, there, most := int64(0), int64(0), int64(0)
+		for i := range got {
+			require.True(t, got[i] >= 0 && got[i] <= have[i])
+			total, there, most = total+got[i], there+have[i], max(most, got[i])
+		}
+		require.Equal(t, min(n, there), total)
+		for i := range got {
+			require.True(t, got[i] == have[i] || got[i] >= most-1, "class %d of %v has %v, though it has more", i, have, got)
+		}
+	})
+}

@@ -53,9 +53,9 @@ func (s *Service) check(ctx context.Context, list []resource.Resource) error {
 
 func same(a, b resource.Resource) bool { return a.Kind == b.Kind && a.Metadata.Name == b.Metadata.Name }
 
-// checkSQL compiles a model's features and label. What is wrong is placed in the model, or in the dataset that would break it.
+// checkSQL compiles a model's features, label and weight. What is wrong is placed in the model, or in the dataset that would break it.
 func (s *Service) checkSQL(ctx context.Context, m, d resource.Resource, isNew bool) (*resource.Error, error) {
-	_, err := s.data.Compile(ctx, d.Dataset.Columns, m.Model.Features, m.Model.Label, m.Model.Task)
+	_, err := s.data.CompileWeighted(ctx, d.Dataset.Columns, m.Model.Features, m.Model.Label, m.Model.Task, m.Model.Weight)
 	switch {
 	case err == nil:
 		return nil, nil
@@ -66,8 +66,10 @@ func (s *Service) checkSQL(ctx context.Context, m, d resource.Resource, isNew bo
 		return &e, nil
 	}
 	field := "spec.features"
-	if strings.HasPrefix(err.Error(), "label") {
-		field = "spec.label"
+	for _, other := range []string{"label", "weight"} {
+		if strings.HasPrefix(err.Error(), other) {
+			field = "spec." + other
+		}
 	}
 	e := m.At(field, err.Error(), "")
 	return &e, nil

@@ -56,8 +56,22 @@ func (t table) Extract(_ context.Context, q runtime.Query) (runtime.Rows, error)
 	return t.rows(q), t.fail
 }
 
-func (t table) Count(_ context.Context, q runtime.Query) (int64, error) {
-	return int64(t.rows(q).Batch.N), t.fail
+func (t table) Summarize(_ context.Context, q runtime.Query) (runtime.Summary, error) {
+	r := t.rows(q)
+	out := runtime.Summary{Rows: int64(r.Batch.N), Classes: r.Classes, Counts: make([]int64, 2)}
+	for i, y := range r.Label {
+		out.Counts[int(y)]++
+		out.Newest = time.UnixMicro(r.Time[i]).UTC()
+	}
+	return out, t.fail
+}
+
+func (t table) Describe(_ context.Context, q runtime.Query) (runtime.Shape, error) {
+	shape := runtime.Shape{Features: t.rows(runtime.Query{}).Features}
+	if len(q.ClassWeight) > 0 {
+		shape.Weight = "weight"
+	}
+	return shape, t.fail
 }
 
 func (t table) Export(_ context.Context, q runtime.Query, path, _ string) (int64, error) {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/tidemill/tidemill/core/resource"
 )
 
 // HyperparametersFile holds the hyperparameters beside laid out rows, as JSON.
@@ -37,22 +39,72 @@ func LayOut(ctx context.Context, data Data, s Spec, dir string) error {
 	return nil
 }
 
-// layOut writes the rows of both channels and describes them, and reads the training rows meanwhile.
+// layOut writes the rows of both channels and describes them. It reads no more of them than the trainer needs to be told: DuckDB
+// computes features from files to files.
 func (t *run) layOut(ctx context.Context) error {
-	training := t.spec.training()
-	var train, validation int64
+	training, err := t.training(ctx)
+	if err != nil {
+		return err
+	}
+	validation := t.spec.query(t.spec.Validation)
+	validation.Weight, validation.ClassWeight = training.Weight, training.ClassWeight
+	shape, err := t.data.Describe(ctx, training)
+	if err != nil {
+		return err
+	}
+	t.train.Features, t.weight = shape.Features, shape.Weight
 	all, whole := errgroup.WithContext(ctx)
-	all.Go(func() (err error) { t.train, err = t.data.Extract(whole, training); return err })
-	all.Go(func() (err error) { train, err = t.export(whole, training, t.folders.train, trainChannel); return err })
+	all.Go(func() (err error) { t.rows, err = t.export(whole, training, t.folders.train, trainChannel); return err })
+	var held int64
 	all.Go(func() (err error) {
-		validation, err = t.export(whole, t.spec.query(t.spec.Validation), t.folders.validation, validationChannel)
+		held, err = t.export(whole, validation, t.folders.validation, validationChannel)
 		return err
 	})
+	switch t.spec.Task {
+	case resource.TaskBinary:
+		t.train.Classes = []string{"false", "true"}
+	case resource.TaskMulticlass:
+		all.Go(func() error { return t.summarize(whole, training) })
+	}
 	if err := all.Wait(); err != nil {
 		return err
 	}
-	if err := t.enough(train, validation); err != nil {
+	if t.summary != nil && t.spec.Task == resource.TaskMulticlass {
+		t.train.Classes = t.summary.Classes
+	}
+	if err := t.enough(t.rows, held); err != nil {
 		return err
 	}
-	return errors.Join(t.describe(t.folders.train, trainChannel, train), t.describe(t.folders.validation, validationChannel, validation))
+	return errors.Join(t.describe(t.folders.train, trainChannel, t.rows), t.describe(t.folders.validation, validationChannel, held))
+}
+
+// training is the query of the training rows. Balanced weights of classes depend on how many rows each has.
+func (t *run) training(ctx context.Context) (Query, error) {
+	q := t.spec.training()
+	for _, class := range sortedNames(q.ClassWeight) {
+		if w := q.ClassWeight[class]; w < 0 || w-w != 0 {
+			return q, failed("the weight of the class %s is %v; it must be a finite number of at least 0", class, w)
+		}
+	}
+	if t.spec.ClassWeights == nil || !t.spec.ClassWeights.Balanced {
+		return q, nil
+	}
+	if err := t.summarize(ctx, q); err != nil {
+		return q, err
+	}
+	q.ClassWeight = t.summary.balanced()
+	return q, nil
+}
+
+// summarize counts the training rows, once.
+func (t *run) summarize(ctx context.Context, training Query) error {
+	if t.summary != nil {
+		return nil
+	}
+	sum, err := t.data.Summarize(ctx, training)
+	if err != nil {
+		return err
+	}
+	t.summary = &sum
+	return nil
 }

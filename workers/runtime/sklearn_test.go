@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/tidemill/tidemill/core/lake"
@@ -43,15 +44,12 @@ func (f flights) sql(columns string, q runtime.Query) string {
 }
 
 func (f flights) Extract(ctx context.Context, q runtime.Query) (runtime.Rows, error) {
-	out := runtime.Rows{Classes: []string{"false", "true"}, Batch: model.Batch{Columns: make([]model.Column, 5)}}
-	for i, name := range []string{"hour", "dow", "distance", "origin", "destination"} {
-		kind := model.KindString
-		if i == 2 {
-			kind = model.KindNumeric
-		}
-		out.Features = append(out.Features, model.Feature{Name: name, Kind: kind})
+	shape, err := f.Describe(ctx, q)
+	if err != nil {
+		return runtime.Rows{}, err
 	}
-	err := f.engine.Scan(ctx, f.sql(q.Features+", ("+q.Label+")::INT::DOUBLE, epoch_us(date)", q), func(row []driver.Value) error {
+	out := runtime.Rows{Features: shape.Features, Classes: []string{"false", "true"}, Batch: model.Batch{Columns: make([]model.Column, 5)}}
+	err = f.engine.Scan(ctx, f.sql(q.Features+", ("+q.Label+")::INT::DOUBLE, epoch_us(date)", q), func(row []driver.Value) error {
 		for i := range out.Features {
 			c := &out.Batch.Columns[i]
 			if i == 2 {
@@ -68,9 +66,25 @@ func (f flights) Extract(ctx context.Context, q runtime.Query) (runtime.Rows, er
 	return out, err
 }
 
-func (f flights) Count(ctx context.Context, q runtime.Query) (n int64, err error) {
-	err = f.engine.Scan(ctx, f.sql("count(*)", q), func(row []driver.Value) error { n = row[0].(int64); return nil })
-	return n, err
+func (f flights) Describe(context.Context, runtime.Query) (runtime.Shape, error) {
+	var out runtime.Shape
+	for i, name := range []string{"hour", "dow", "distance", "origin", "destination"} {
+		kind := model.KindString
+		if i == 2 {
+			kind = model.KindNumeric
+		}
+		out.Features = append(out.Features, model.Feature{Name: name, Kind: kind})
+	}
+	return out, nil
+}
+
+func (f flights) Summarize(ctx context.Context, q runtime.Query) (out runtime.Summary, err error) {
+	err = f.engine.Scan(ctx, f.sql("count(*), max(date)", q), func(row []driver.Value) error {
+		out.Rows = row[0].(int64)
+		out.Newest, _ = row[1].(time.Time)
+		return nil
+	})
+	return out, err
 }
 
 func (f flights) Export(ctx context.Context, q runtime.Query, path, format string) (n int64, err error) {

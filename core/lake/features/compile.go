@@ -37,6 +37,9 @@ type Features struct {
 	eventTime string
 	features  string // SQL, guarded
 	label     string
+
+	weight     string // SQL, guarded; "" for none
+	weightUsed []string
 }
 
 var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,62}$`)
@@ -118,11 +121,7 @@ func (f *Features) name(g *guard, nodes []node) error {
 
 // types asks DuckDB for the types over an empty table.
 func (f *Features) types(ctx context.Context, task string) error {
-	var columns []string
-	for _, c := range f.spec.Columns {
-		columns = append(columns, "NULL::"+lake.SQLType(c.Type)+" AS "+lake.Ident(c.Name))
-	}
-	source := "(SELECT " + strings.Join(columns, ", ") + ") t"
+	source := f.emptySource()
 	types, err := f.describe(ctx, "features", f.features, source)
 	if err != nil {
 		return err
@@ -145,6 +144,15 @@ func (f *Features) types(ctx context.Context, task string) error {
 	}
 	f.LabelKind, err = labelKind(types[0], task)
 	return err
+}
+
+// emptySource is a table with the dataset's columns.
+func (f *Features) emptySource() string {
+	var columns []string
+	for _, c := range f.spec.Columns {
+		columns = append(columns, "NULL::"+lake.SQLType(c.Type)+" AS "+lake.Ident(c.Name))
+	}
+	return "(SELECT " + strings.Join(columns, ", ") + ") t"
 }
 
 // labelItem keeps the label one item, whatever comments it ends with.

@@ -183,7 +183,7 @@ func TestExtractFlights(t *testing.T) {
 	ctx := context.Background()
 	f := compile(t, e, flightsSQL, late, resource.TaskBinary)
 	r := lake.Range{From: time.Date(2001, 1, 8, 0, 0, 0, 0, time.UTC), To: time.Date(2001, 1, 15, 0, 0, 0, 0, time.UTC)}
-	m, err := f.Extract(ctx, real(t), features.ExtractOptions{Range: r, Labels: true})
+	m, err := f.Extract(ctx, parts(real(t)), features.Options{Range: r, Labels: true})
 	require.NoError(t, err)
 	var n int
 	var positives float64
@@ -202,21 +202,21 @@ func TestExtractFlights(t *testing.T) {
 		}
 	}
 	require.Equal(t, positives, sum)
-	again, err := f.Extract(ctx, real(t), features.ExtractOptions{Range: r, Labels: true})
+	again, err := f.Extract(ctx, parts(real(t)), features.Options{Range: r, Labels: true})
 	require.NoError(t, err)
 	require.Equal(t, m, again, "the order of rows is always the same")
 
-	whole, err := f.Extract(ctx, real(t), features.ExtractOptions{})
+	whole, err := f.Extract(ctx, parts(real(t)), features.Options{})
 	require.NoError(t, err)
 	require.Equal(t, 300_000, whole.Rows)
 	require.Empty(t, whole.Labels.Numbers)
-	newest, err := f.Extract(ctx, real(t), features.ExtractOptions{Range: lake.Range{Newest: 1000}})
+	newest, err := f.Extract(ctx, parts(real(t)), features.Options{Range: lake.Range{Newest: 1000}})
 	require.NoError(t, err)
 	require.Equal(t, 1000, newest.Rows)
 	require.Equal(t, whole.Times[299_000:], newest.Times)
 	require.Equal(t, whole.Columns[3].Texts[299_000:], newest.Columns[3].Texts)
 
-	none, err := f.Extract(ctx, nil, features.ExtractOptions{Labels: true})
+	none, err := f.Extract(ctx, nil, features.Options{Labels: true})
 	require.NoError(t, err)
 	require.Zero(t, none.Rows)
 }
@@ -237,7 +237,7 @@ func TestExtractKeepsFileAndRowOrder(t *testing.T) {
 	a := write(t, e, dir, "a.parquet", "('2001-01-02', 20, 1, 'b', NULL), ('2001-01-01', NULL, 2, NULL, 'x'), ('2001-01-02', 3, NULL, 'c', 'x')")
 	b := write(t, e, dir, "b.parquet", "('2001-01-02', 4, 1e300, 'd', 'x'), ('2001-01-01 12:00:00', 40, 'inf'::DOUBLE, 'e', 'x')")
 	f := compile(t, e, "distance, origin, distance > 1.5 AS far", late, resource.TaskBinary)
-	m, err := f.Extract(context.Background(), []string{b, a, b}, features.ExtractOptions{Labels: true})
+	m, err := f.Extract(context.Background(), parts([]string{b, a, b}), features.Options{Labels: true})
 	require.NoError(t, err)
 	require.Equal(t, []string{"d", "e", "b", "c", "d", "e"}, m.Columns[1].Texts, "the same segment twice is its rows twice")
 	require.Equal(t, int64(1), m.Unlabelled)
@@ -250,16 +250,16 @@ func TestExtractKeepsFileAndRowOrder(t *testing.T) {
 	require.True(t, math.IsNaN(float64(m.Columns[2].Numbers[3])))
 
 	// Newest by (time, place): two rows of the same time are told apart by their place.
-	m, err = f.Extract(context.Background(), []string{a, b}, features.ExtractOptions{Range: lake.Range{Newest: 2}})
+	m, err = f.Extract(context.Background(), parts([]string{a, b}), features.Options{Range: lake.Range{Newest: 2}})
 	require.NoError(t, err)
 	require.Equal(t, []string{"c", "d"}, m.Columns[1].Texts)
 
 	// Half-open, to the microsecond.
 	at := time.Date(2001, 1, 2, 0, 0, 0, 0, time.UTC)
-	m, err = f.Extract(context.Background(), []string{a}, features.ExtractOptions{Range: lake.Range{To: at}})
+	m, err = f.Extract(context.Background(), parts([]string{a}), features.Options{Range: lake.Range{To: at}})
 	require.NoError(t, err)
 	require.Equal(t, []string{""}, m.Columns[1].Texts)
-	m, err = f.Extract(context.Background(), []string{a}, features.ExtractOptions{Range: lake.Range{From: at, To: at.Add(time.Nanosecond)}})
+	m, err = f.Extract(context.Background(), parts([]string{a}), features.Options{Range: lake.Range{From: at, To: at.Add(time.Nanosecond)}})
 	require.NoError(t, err)
 	require.Equal(t, 2, m.Rows)
 }
@@ -268,10 +268,10 @@ func TestMulticlassAndRegressionLabels(t *testing.T) {
 	t.Parallel()
 	e, dir := engine(t)
 	a := write(t, e, dir, "a.parquet", "('2001-01-02', 20, 1, 'b', 'x'), ('2001-01-01', 3, 2, 'a', 'x')")
-	m, err := compile(t, e, "origin", "delay::INTEGER", resource.TaskMulticlass).Extract(context.Background(), []string{a}, features.ExtractOptions{Labels: true})
+	m, err := compile(t, e, "origin", "delay::INTEGER", resource.TaskMulticlass).Extract(context.Background(), parts([]string{a}), features.Options{Labels: true})
 	require.NoError(t, err)
 	require.Equal(t, []string{"20", "3"}, m.Labels.Texts)
-	m, err = compile(t, e, "distance", "delay / 2", resource.TaskRegression).Extract(context.Background(), []string{a}, features.ExtractOptions{Labels: true})
+	m, err = compile(t, e, "distance", "delay / 2", resource.TaskRegression).Extract(context.Background(), parts([]string{a}), features.Options{Labels: true})
 	require.NoError(t, err)
 	require.Equal(t, []float64{10, 1.5}, m.Labels.Numbers)
 }
@@ -283,13 +283,13 @@ func TestExport(t *testing.T) {
 	a := write(t, e, dir, "a.parquet", "('2001-01-02', 20, 1.5, NULL, 'x'), ('2001-01-01', NULL, 2, 'a', 'x'), ('2001-01-03', 1, 'inf'::DOUBLE, 'b', 'y')")
 	f := compile(t, e, "distance, origin, distance > 1 AS far", late, resource.TaskBinary)
 	out := filepath.Join(dir, "train.csv")
-	n, err := f.Export(ctx, []string{a}, lake.Range{}, out, lake.FormatCSV)
+	n, err := f.Export(ctx, parts([]string{a}), features.Options{Range: lake.Range{}, Labels: true}, out, lake.FormatCSV)
 	require.NoError(t, err)
 	require.Equal(t, int64(2), n)
 	b, err := os.ReadFile(out)
 	require.NoError(t, err)
 	require.Equal(t, "distance,origin,far,label\n1.5,\"\",1.0,1\n,b,1.0,0\n", string(b))
-	n, err = f.Export(ctx, []string{a}, lake.Range{From: time.Date(2001, 1, 3, 0, 0, 0, 0, time.UTC)}, filepath.Join(dir, "o.parquet"), lake.FormatParquet)
+	n, err = f.Export(ctx, parts([]string{a}), features.Options{Range: lake.Range{From: time.Date(2001, 1, 3, 0, 0, 0, 0, time.UTC)}, Labels: true}, filepath.Join(dir, "o.parquet"), lake.FormatParquet)
 	require.NoError(t, err)
 	require.Equal(t, int64(1), n)
 	var types []string
@@ -298,7 +298,7 @@ func TestExport(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, []string{"FLOAT", "VARCHAR", "FLOAT", "INTEGER"}, types)
-	_, err = f.Export(ctx, []string{a}, lake.Range{}, "/etc/out.csv", lake.FormatCSV)
+	_, err = f.Export(ctx, parts([]string{a}), features.Options{Range: lake.Range{}, Labels: true}, "/etc/out.csv", lake.FormatCSV)
 	require.Error(t, err)
 }
 
@@ -317,7 +317,7 @@ func TestOnlineEqualsBatch(t *testing.T) {
 	_, err = e.DB().Exec("COPY (SELECT * FROM " + lake.ReadParquet(real(t)) + " USING SAMPLE 400 ROWS (reservoir, 7)) TO " + lake.Literal(part))
 	require.NoError(t, err)
 	paths := []string{odd, part}
-	batch, err := f.Extract(ctx, paths, features.ExtractOptions{})
+	batch, err := f.Extract(ctx, parts(paths), features.Options{})
 	require.NoError(t, err)
 	batch.Times = nil
 	require.Equal(t, 404, batch.Rows)
@@ -412,7 +412,7 @@ func TestRuntimeErrorsAdvise(t *testing.T) {
 	t.Parallel()
 	e, _ := engine(t)
 	f := compile(t, e, "origin::INTEGER AS a", late, resource.TaskBinary)
-	_, err := f.Extract(context.Background(), real(t), features.ExtractOptions{})
+	_, err := f.Extract(context.Background(), parts(real(t)), features.Options{})
 	require.ErrorContains(t, err, "TRY_CAST")
 	o, err := f.Online(context.Background())
 	require.NoError(t, err)
@@ -435,11 +435,11 @@ func TestColumnsAddedLater(t *testing.T) {
 	require.NoError(t, err)
 	fresh := write(t, e, dir, "fresh.parquet", "('2001-01-02', 20, 1.5, 'b', 'x')")
 	f := compile(t, e, "distance, origin", late, resource.TaskBinary)
-	m, err := f.Extract(context.Background(), []string{old, fresh}, features.ExtractOptions{Labels: true})
+	m, err := f.Extract(context.Background(), parts([]string{old, fresh}), features.Options{Labels: true})
 	require.NoError(t, err)
 	require.Equal(t, []string{"a", "b"}, m.Columns[1].Texts)
 	require.True(t, math.IsNaN(float64(m.Columns[0].Numbers[0])))
 	require.Equal(t, float32(1.5), m.Columns[0].Numbers[1])
-	_, err = f.Extract(context.Background(), []string{old}, features.ExtractOptions{})
+	_, err = f.Extract(context.Background(), parts([]string{old}), features.Options{})
 	require.ErrorContains(t, err, "added to the dataset after them")
 }

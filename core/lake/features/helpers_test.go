@@ -28,7 +28,7 @@ func BenchmarkExtractFlights(b *testing.B) {
 	e, _ := engine(b)
 	f := compile(b, e, flightsSQL, late, resource.TaskBinary)
 	for b.Loop() {
-		m, err := f.Extract(context.Background(), real(b), features.ExtractOptions{Labels: true})
+		m, err := f.Extract(context.Background(), parts(real(b)), features.Options{Labels: true})
 		require.NoError(b, err)
 		require.Greater(b, m.Rows, 290_000)
 	}
@@ -83,4 +83,12 @@ func BenchmarkCompile(b *testing.B) {
 	for b.Loop() {
 		compile(b, e, flightsSQL, late, resource.TaskBinary)
 	}
+}
+
+// parts are files as the segments 1, 2, 3 …
+func parts(paths []string) (out []features.File) {
+	for i, p := range paths {
+		out = append(out, features.File{Path: p, Ordinal: uint64(i + 1)})
+	}
+	return out
 }

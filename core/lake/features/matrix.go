@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,8 +17,9 @@ import (
 type Matrix struct {
 	Rows    int
 	Columns []Column
-	Times   []int64 // event times, µs since 1970, UTC; nil for rows scored online
-	Labels  Labels  // empty without labels
+	Times   []int64   // event times, µs since 1970, UTC; nil for rows scored online
+	Labels  Labels    // empty without labels
+	Weights []float64 // how much each row counts in training; nil when all count the same
 	// Unlabelled counts the rows that were left out because their label is null.
 	Unlabelled int64
 }
@@ -37,22 +39,29 @@ type Labels struct {
 	Texts   []string
 }
 
-// ExtractOptions say which rows to take.
-type ExtractOptions struct {
+// Options say which rows to take, and what of them.
+type Options struct {
 	Range  lake.Range
 	Labels bool // with labels; rows whose label is null are left out
+	// ClassWeight multiplies the weights of the rows of a class; a class that is not named counts 1. Weights need labels.
+	ClassWeight map[string]float64
 }
 
 // Extract computes the features of the rows of Parquet files (segments in order of ordinal).
-func (f *Features) Extract(ctx context.Context, paths []string, o ExtractOptions) (*Matrix, error) {
+func (f *Features) Extract(ctx context.Context, files []File, o Options) (*Matrix, error) {
 	m := f.newMatrix(0)
 	m.Labels.Kind = f.LabelKind
-	if len(paths) == 0 || o.Range.Empty() {
+	if len(files) == 0 || o.Range.Empty() {
 		return m, nil
+	}
+	c, err := f.draw(ctx, files, o.Range)
+	if err != nil {
+		return nil, fmt.Errorf("draw rows: %w", advise(err))
 	}
 	texts := map[string]string{} // one copy of each value: a result allocates every one
 	timeAt := len(f.Names)
-	err := f.engine.Scan(ctx, f.query(f.items(false), paths, o, true), func(v []driver.Value) error {
+	weighted := f.weighted(o)
+	err = f.engine.Scan(ctx, f.query(f.items(false), files, o, c, true), func(v []driver.Value) error {
 		if o.Labels {
 			label := v[timeAt+1]
 			if label == nil {
@@ -60,6 +69,9 @@ func (f *Features) Extract(ctx context.Context, paths []string, o ExtractOptions
 				return nil
 			}
 			m.Labels.add(label, texts)
+		}
+		if weighted {
+			m.Weights = append(m.Weights, v[timeAt+2].(float64))
 		}
 		for i := range m.Columns {
 			m.Columns[i].add(v[i], texts)
@@ -79,6 +91,9 @@ var ErrData = errors.New("write TRY(…) or TRY_CAST(…) around what fails for 
 
 // advise adds what to do about errors of the data, which a guarded expression can still raise.
 func advise(err error) error {
+	if w := weightError(err); w != nil {
+		return w
+	}
 	if strings.Contains(err.Error(), "Binder Error") {
 		return fmt.Errorf("%w; the column is in none of these segments, it was added to the dataset after them", err)
 	}
@@ -174,31 +189,37 @@ func (f *Features) inner(source string, extra ...string) string {
 	return "(SELECT " + list + " FROM " + source + ") AS f(" + strings.Join(names, ", ") + ")"
 }
 
-// labelCast casts x1, the label in inner.
-func (f *Features) labelCast() string {
+// labelCast casts a label to what it is read as.
+func (f *Features) labelCast(label string) string {
 	if f.LabelKind == Text {
-		return "f.x1::VARCHAR"
+		return label + "::VARCHAR"
 	}
-	return "f.x1::DOUBLE"
+	return label + "::DOUBLE"
 }
 
-// query selects the items, then with timed the event time and with labels the label, of the rows of files.
-func (f *Features) query(items []string, paths []string, o ExtractOptions, timed bool) string {
+// query selects the items, then with timed the event time, with labels the label and with weights the weight, of the rows of
+// files.
+func (f *Features) query(items []string, files []File, o Options, c cut, timed bool) string {
 	extra := []string{"t." + lake.Ident(f.eventTime)}
 	if timed {
 		items = append(items, "f.x0")
 	}
 	if o.Labels {
 		extra = append(extra, f.labelItem())
-		items = append(items, f.labelCast())
+		items = append(items, f.labelCast("f.x1"))
 	}
-	return "SELECT " + strings.Join(items, ", ") + " FROM " + f.inner(f.source(paths, o.Range), extra...)
+	if f.weighted(o) {
+		extra = append(extra, f.weightItems()...)
+		items = append(items, f.weightCast(o))
+	}
+	return "SELECT " + strings.Join(items, ", ") + " FROM " + f.inner(f.source(files, o.Range, c), extra...)
 }
 
-// source reads the columns that are used of the rows in a range.
-func (f *Features) source(paths []string, r lake.Range) string {
+// source reads the columns that are used of the rows in a range that meet the cut. With a draw, their keys come along; with
+// weights, what names a row.
+func (f *Features) source(files []File, r lake.Range, c cut) string {
 	used := map[string]bool{f.eventTime: true}
-	for _, name := range append(append([]string(nil), f.Used...), f.LabelUsed...) {
+	for _, name := range slices.Concat(f.Used, f.LabelUsed, f.weightUsed) {
 		used[name] = true
 	}
 	var columns, typed []string
@@ -208,17 +229,30 @@ func (f *Features) source(paths []string, r lake.Range) string {
 		// A segment has these types already; files that users bring to predict get them here.
 		typed = append(typed, lake.Ident(name)+"::"+lake.SQLType(c.Type)+" AS "+lake.Ident(name))
 	}
-	list, at := strings.Join(columns, ", "), lake.Ident(f.eventTime)
-	q := "SELECT " + strings.Join(typed, ", ") + " FROM " + lake.ReadParquet(paths) + " WHERE true"
+	if f.weight != "" {
+		columns, typed = append(columns, rowColumn, segmentColumn), append(typed, rowNames(files)...)
+	}
+	at, where := lake.Ident(f.eventTime), " WHERE true"
 	if !r.From.IsZero() {
-		q += " AND " + at + " >= " + micros(r.From)
+		where += " AND " + at + " >= " + micros(r.From)
 	}
 	if !r.To.IsZero() {
-		q += " AND " + at + " < " + micros(r.To)
+		where += " AND " + at + " < " + micros(r.To)
 	}
+	var q string
+	if r.Draw.Rows > 0 {
+		q = keyed(files, r.Draw.Seed, strings.Join(typed, ", "), where)
+		columns = append(columns, keyColumn)
+	} else {
+		q = "SELECT " + strings.Join(typed, ", ") + " FROM " + lake.ReadParquet(paths(files)) + where
+	}
+	list := strings.Join(columns, ", ")
 	if r.Newest > 0 {
-		q = fmt.Sprintf("SELECT %s FROM (SELECT * FROM (SELECT *, row_number() OVER () AS place FROM (%s)) ORDER BY %s DESC, place DESC LIMIT %d) ORDER BY place",
-			list, q, at, r.Newest)
+		q = fmt.Sprintf("SELECT %[1]s FROM (SELECT * FROM (SELECT *, row_number() OVER () AS %[4]s FROM (%[2]s)) ORDER BY %[3]s DESC, %[4]s DESC LIMIT %[5]d) ORDER BY %[4]s",
+			list, q, at, placeColumn, r.Newest)
+	}
+	if c != "" {
+		q = "SELECT " + list + " FROM (" + q + ") t WHERE " + string(c)
 	}
 	return "(" + q + ") t"
 }

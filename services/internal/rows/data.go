@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -41,79 +42,127 @@ func New(e *lake.Engine, s *lake.Store) *Data {
 
 // Compile guards and types features and label; what was compiled before is kept.
 func (d *Data) Compile(ctx context.Context, columns []resource.Column, featureSQL, label, task string) (*features.Features, error) {
-	key, err := json.Marshal([]any{columns, featureSQL, label, task})
+	return d.CompileWeighted(ctx, columns, featureSQL, label, task, "")
+}
+
+// CompileWeighted is Compile for training, where rows count as much as weight says; "" is no weight.
+func (d *Data) CompileWeighted(ctx context.Context, columns []resource.Column, featureSQL, label, task, weight string) (*features.Features, error) {
+	key, err := json.Marshal([]any{columns, featureSQL, label, task, weight})
 	if err != nil {
 		return nil, err
 	}
 	if f, ok := d.compiled.Get(string(key)); ok {
 		return f, nil
 	}
-	f, err := features.Compile(ctx, d.engine, &resource.DatasetSpec{Columns: columns}, featureSQL, label, task)
-	if err == nil {
-		d.compiled.Add(string(key), f)
+	var f *features.Features
+	if weight == "" {
+		f, err = features.Compile(ctx, d.engine, &resource.DatasetSpec{Columns: columns}, featureSQL, label, task)
+	} else if f, err = d.Compile(ctx, columns, featureSQL, label, task); err == nil {
+		f, err = f.WithWeight(ctx, weight)
 	}
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	d.compiled.Add(string(key), f)
+	return f, nil
 }
 
-// Extract computes features and labels.
+// Extract computes features, labels and weights.
 func (d *Data) Extract(ctx context.Context, q runtime.Query) (runtime.Rows, error) {
-	f, paths, err := d.open(ctx, q)
+	f, files, err := d.open(ctx, q)
 	if err != nil {
 		return runtime.Rows{}, err
 	}
-	m, err := f.Extract(ctx, paths, features.ExtractOptions{Range: span(q), Labels: true})
+	m, err := f.Extract(ctx, files, options(q))
 	if err != nil {
 		return runtime.Rows{}, blame(ctx, err)
 	}
 	return ToRows(m), nil
 }
 
-// Export writes features and labels to a file. Where there can't be rows there is no file.
+// Export writes features, labels and weights to a file. Where there can't be rows there is no file.
 func (d *Data) Export(ctx context.Context, q runtime.Query, path, format string) (int64, error) {
-	f, paths, err := d.open(ctx, q)
-	if err != nil || len(paths) == 0 {
+	f, files, err := d.open(ctx, q)
+	if err != nil || len(files) == 0 {
 		return 0, err
 	}
-	n, err := f.Export(ctx, paths, span(q), path, format)
+	n, err := f.Export(ctx, files, options(q), path, format)
 	return n, blame(ctx, err)
 }
 
-// Count counts rows with a label.
-func (d *Data) Count(ctx context.Context, q runtime.Query) (int64, error) {
-	f, paths, err := d.open(ctx, q)
+// Describe tells the columns of an exported file.
+func (d *Data) Describe(ctx context.Context, q runtime.Query) (runtime.Shape, error) {
+	f, err := d.compile(ctx, q)
 	if err != nil {
-		return 0, err
+		return runtime.Shape{}, err
 	}
-	n, err := f.Count(ctx, paths, span(q))
-	return n, blame(ctx, err)
+	out := runtime.Shape{Weight: f.WeightName()}
+	if q.Weight == "" && len(q.ClassWeight) == 0 {
+		out.Weight = ""
+	}
+	for i, name := range f.Names {
+		out.Features = append(out.Features, feature(features.Column{Name: name, Kind: f.Kinds[i]}))
+	}
+	return out, nil
+}
+
+// Summarize counts rows with a label.
+func (d *Data) Summarize(ctx context.Context, q runtime.Query) (runtime.Summary, error) {
+	f, files, err := d.open(ctx, q)
+	if err != nil {
+		return runtime.Summary{}, err
+	}
+	sum, err := f.Summarize(ctx, files, span(q))
+	if err != nil {
+		return runtime.Summary{}, blame(ctx, err)
+	}
+	out := runtime.Summary{Rows: sum.Rows}
+	if sum.Rows > 0 {
+		out.Newest = time.UnixMicro(sum.Newest).UTC()
+	}
+	for _, c := range sum.Classes {
+		out.Classes, out.Counts = append(out.Classes, c.Name), append(out.Counts, c.Rows)
+	}
+	return out, nil
+}
+
+func options(q runtime.Query) features.Options {
+	return features.Options{Range: span(q), Labels: true, ClassWeight: q.ClassWeight}
 }
 
 func span(q runtime.Query) lake.Range {
-	return lake.Range{From: q.Range.From, To: q.Range.To, Newest: q.LastRows}
+	return lake.Range{From: q.Range.From, To: q.Range.To, Newest: q.LastRows,
+		Draw: lake.Draw{Rows: q.Sample, Balanced: q.Method == events.SampleBalanced, Seed: q.Seed}}
+}
+
+// compile compiles the query.
+func (d *Data) compile(ctx context.Context, q runtime.Query) (*features.Features, error) {
+	f, err := d.CompileWeighted(ctx, q.Columns, q.Features, q.Label, q.Task, q.Weight)
+	if err != nil && ctx.Err() == nil {
+		return nil, &runtime.Failure{Reason: err.Error()}
+	}
+	return f, err
 }
 
 // open compiles the query and finds the files that may hold rows of its range.
-func (d *Data) open(ctx context.Context, q runtime.Query) (*features.Features, []string, error) {
-	f, err := d.Compile(ctx, q.Columns, q.Features, q.Label, q.Task)
+func (d *Data) open(ctx context.Context, q runtime.Query) (*features.Features, []features.File, error) {
+	f, err := d.compile(ctx, q)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, nil, err
-		}
-		return nil, nil, &runtime.Failure{Reason: err.Error()}
+		return nil, nil, err
 	}
 	parts := make([]lake.Part, len(q.Segments))
 	for i, s := range q.Segments {
 		parts[i] = lake.PartOf(s)
 	}
-	var paths []string
+	var files []features.File
 	for _, part := range lake.Select(parts, span(q)).Parts {
 		path, err := d.blobs.Local(ctx, part.Parquet)
 		if err != nil {
 			return nil, nil, fmt.Errorf("segment %d of %s: %w", part.Ordinal, q.Dataset, err)
 		}
-		paths = append(paths, path)
+		files = append(files, features.File{Path: path, Ordinal: part.Ordinal})
 	}
-	return f, paths, nil
+	return f, files, nil
 }
 
 // blame tells errors of the declared SQL on these rows from trouble of the platform.
@@ -129,7 +178,7 @@ func blame(ctx context.Context, err error) error {
 
 // ToRows turns a matrix into what trainers and scorers take.
 func ToRows(m *features.Matrix) runtime.Rows {
-	out := runtime.Rows{Time: m.Times, Batch: ToBatch(m)}
+	out := runtime.Rows{Time: m.Times, Batch: ToBatch(m), Weight: m.Weights}
 	for _, c := range m.Columns {
 		out.Features = append(out.Features, feature(c))
 	}

@@ -2,6 +2,7 @@ package linear
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -21,6 +22,7 @@ type descent struct {
 	gradient []float64 // in u, at at
 	value    float64
 	best     []float64 // scaled weights of the last iteration
+	tried    int       // evaluations since then
 	report   Report
 }
 
@@ -40,6 +42,12 @@ func newDescent(o *objective, curvature []float64, p Params, progress func(Progr
 // restarts is how often the search begins anew, without its history, where the line search gets stuck.
 const restarts = 3
 
+// tries is after how many evaluations in one iteration the line search is stuck: near the best that float64 can tell it may try
+// the same steps for ever.
+const tries = 60
+
+var errStuck = errors.New("the line search finds no better weights")
+
 // run descends from the weights start. It fails only when ctx ends or the loss is no number.
 func (d *descent) run(ctx context.Context, start []float64) (Report, error) {
 	d.best = make([]float64, len(start))
@@ -54,10 +62,16 @@ func (d *descent) run(ctx context.Context, start []float64) (Report, error) {
 			break
 		}
 		before := d.report.Iteration
+		d.tried = 0
 		_, err := optimize.Minimize(optimize.Problem{
-			Func:   func(u []float64) float64 { d.evaluate(u); return d.value },
-			Grad:   func(g, u []float64) { d.evaluate(u); copy(g, d.gradient) },
-			Status: func() (optimize.Status, error) { return optimize.NotTerminated, ctx.Err() },
+			Func: func(u []float64) float64 { d.evaluate(u); return d.value },
+			Grad: func(g, u []float64) { d.evaluate(u); copy(g, d.gradient) },
+			Status: func() (optimize.Status, error) {
+				if d.tried++; d.tried > tries {
+					return optimize.Failure, errStuck
+				}
+				return optimize.NotTerminated, ctx.Err()
+			},
 		}, d.best, &optimize.Settings{Converger: d}, &optimize.LBFGS{
 			Linesearcher: &optimize.MoreThuente{}, Store: 20, GradStopThreshold: math.NaN()})
 		if ctx.Err() != nil {
@@ -104,6 +118,7 @@ func (d *descent) Init(int) {}
 // Converged is called by the optimizer after each iteration: it keeps the weights and tells whether they are good enough.
 func (d *descent) Converged(at *optimize.Location) optimize.Status {
 	copy(d.best, at.X)
+	d.tried = 0
 	d.report.Iteration++
 	d.observe(at.F, at.Gradient)
 	if d.progress != nil {

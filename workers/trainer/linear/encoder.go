@@ -28,12 +28,34 @@ type encoder struct {
 	width   int // weights per output
 }
 
-// newEncoder learns means, deviations and categories from the batch.
-func newEncoder(features []model.Feature, b model.Batch, minCount int) encoder {
+// counts are how much each row counts, shape [N]; nil: each counts 1.
+type counts []float64
+
+func (c counts) of(row int) float64 {
+	if c == nil {
+		return 1
+	}
+	return c[row]
+}
+
+// sum is what n rows count in all.
+func (c counts) sum(n int) float64 {
+	if c == nil {
+		return float64(n)
+	}
+	sum := 0.0
+	for _, v := range c {
+		sum += v
+	}
+	return sum
+}
+
+// newEncoder learns means, deviations and categories from the batch. Rows that count 0 teach nothing.
+func newEncoder(features []model.Feature, b model.Batch, c counts, minCount int) encoder {
 	var e encoder
 	for i, f := range features {
 		if f.Kind == model.KindNumeric {
-			e.numeric = append(e.numeric, newScale(i, b.Columns[i].Numeric))
+			e.numeric = append(e.numeric, newScale(i, b.Columns[i].Numeric, c))
 		}
 	}
 	e.width = 1 + len(e.numeric)
@@ -41,7 +63,7 @@ func newEncoder(features []model.Feature, b model.Batch, minCount int) encoder {
 		if f.Kind != model.KindString {
 			continue
 		}
-		v := vocabulary{column: i, categories: categories(b.Columns[i].Text, minCount), offset: e.width}
+		v := vocabulary{column: i, categories: categories(b.Columns[i].Text, c, minCount), offset: e.width}
 		e.width += len(v.categories)
 		e.text = append(e.text, v)
 	}
@@ -49,28 +71,28 @@ func newEncoder(features []model.Feature, b model.Batch, minCount int) encoder {
 }
 
 // newScale takes mean and population deviation of the finite values; a constant or empty column has deviation 1.
-func newScale(column int, x []float32) scale {
-	n, sum := 0, 0.0
-	for _, v := range x {
+func newScale(column int, x []float32, c counts) scale {
+	n, sum := 0.0, 0.0
+	for i, v := range x {
 		if finite(v) {
-			n++
-			sum += float64(v)
+			n += c.of(i)
+			sum += c.of(i) * float64(v)
 		}
 	}
 	s := scale{column: column, deviation: 1}
 	if n == 0 {
 		return s
 	}
-	s.mean = float64(float32(sum / float64(n)))
+	s.mean = float64(float32(sum / n))
 	squares := 0.0
-	for _, v := range x {
+	for i, v := range x {
 		if finite(v) {
 			d := float64(v) - s.mean
-			squares += d * d
+			squares += c.of(i) * d * d
 		}
 	}
 	// Below float32's resolution of the values, a deviation is noise.
-	if d := float64(float32(math.Sqrt(squares / float64(n)))); d > 1e-7*math.Abs(s.mean) && d > 0 {
+	if d := float64(float32(math.Sqrt(squares / n))); d > 1e-7*math.Abs(s.mean) && d > 0 {
 		s.deviation = d
 	}
 	return s
@@ -78,13 +100,15 @@ func newScale(column int, x []float32) scale {
 
 func finite(v float32) bool { return v-v == 0 }
 
-func categories(text []string, minCount int) []string {
-	counts := map[string]int{}
-	for _, s := range text {
-		counts[s]++
+func categories(text []string, c counts, minCount int) []string {
+	seen := map[string]int{}
+	for i, s := range text {
+		if c.of(i) > 0 {
+			seen[s]++
+		}
 	}
 	var out []string
-	for s, n := range counts {
+	for s, n := range seen {
 		if n >= minCount {
 			out = append(out, s)
 		}

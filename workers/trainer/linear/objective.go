@@ -11,12 +11,15 @@ import (
 // parts is how many pieces the rows are summed in. It is fixed, so that sums round the same on every machine.
 const parts = 32
 
-// objective is (Σ loss + l2/2·‖w‖²) / n over the encoded rows and its gradient, in the weights w, shape [outputs, width].
+// objective is (Σ c·loss + l2/2·‖w‖²) / Σ c over the encoded rows, which count c each, and its gradient, in the weights w, shape
+// [outputs, width].
 type objective struct {
 	task    string
 	rows    rows
 	label   []float64
-	width   int // weights per output
+	counts  counts
+	total   float64 // Σ c
+	width   int     // weights per output
 	outputs int
 	l2      float64
 
@@ -26,8 +29,8 @@ type objective struct {
 	}
 }
 
-func newObjective(task string, r rows, label []float64, width, outputs int, l2 float64) *objective {
-	o := &objective{task: task, rows: r, label: label, width: width, outputs: outputs, l2: l2}
+func newObjective(task string, r rows, label []float64, c counts, width, outputs int, l2 float64) *objective {
+	o := &objective{task: task, rows: r, label: label, counts: c, total: c.sum(r.n), width: width, outputs: outputs, l2: l2}
 	for i := range o.partial {
 		o.partial[i].gradient = make([]float64, width*outputs)
 	}
@@ -51,7 +54,6 @@ func (o *objective) evaluate(w, gradient []float64) float64 {
 	}
 	group.Wait()
 
-	n := float64(o.rows.n)
 	loss := 0.0
 	clear(gradient)
 	for p := range o.partial {
@@ -65,9 +67,9 @@ func (o *objective) evaluate(w, gradient []float64) float64 {
 			loss += o.l2 / 2 * w[i] * w[i]
 			gradient[i] += o.l2 * w[i]
 		}
-		gradient[i] /= n
+		gradient[i] /= o.total
 	}
-	return loss / n
+	return loss / o.total
 }
 
 // part sums the rows of one part.
@@ -79,7 +81,15 @@ func (o *objective) part(p int, w []float64) {
 	z := make([]float64, o.outputs)
 	for i := from; i < to; i++ {
 		o.scores(i, w, z)
-		loss += o.residuals(o.label[i], z)
+		own := o.residuals(o.label[i], z)
+		if o.counts != nil {
+			c := o.counts[i]
+			own *= c
+			for k := range z {
+				z[k] *= c
+			}
+		}
+		loss += own
 		o.accumulate(i, z, gradient)
 	}
 	o.partial[p].loss = loss
@@ -163,24 +173,27 @@ func (o *objective) accumulate(i int, residual, gradient []float64) {
 // iterations.
 func (o *objective) curvature(perOutput []float64) []float64 {
 	squares := make([]float64, o.width)
-	squares[0] = float64(o.rows.n)
-	for i, x := range o.rows.numeric {
-		squares[1+i%o.rows.m] += x * x
-	}
-	for _, place := range o.rows.places {
-		if place >= 0 {
-			squares[place]++
+	squares[0] = o.total
+	for i := range o.rows.n {
+		c := o.counts.of(i)
+		numeric, places := o.rows.row(i)
+		for j, x := range numeric {
+			squares[1+j] += c * x * x
+		}
+		for _, place := range places {
+			if place >= 0 {
+				squares[place] += c
+			}
 		}
 	}
 	out := make([]float64, o.outputs*o.width)
-	n := float64(o.rows.n)
 	for k, h := range perOutput {
 		for j, q := range squares {
 			c := h * q
 			if j > 0 {
 				c += o.l2
 			}
-			out[k*o.width+j] = c / n
+			out[k*o.width+j] = c / o.total
 		}
 	}
 	return out

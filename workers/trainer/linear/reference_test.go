@@ -22,7 +22,7 @@ func TestAgreesWithScikitLearn(t *testing.T) {
 	p := linear.Params{L2: 2, MaxIter: 1000, Tolerance: 1e-10, MinCount: 1}
 	for task, answers := range want {
 		d := synthetic(task, 1000)
-		m, _, err := linear.Fit(context.Background(), d, p, nil)
+		m, _, err := linear.Fit(context.Background(), d, p, linear.Options{})
 		require.NoError(t, err)
 		scores := m.Score(d.Batch)
 		for i, row := range rows {
@@ -31,7 +31,7 @@ func TestAgreesWithScikitLearn(t *testing.T) {
 		}
 	}
 	d := synthetic(resource.TaskMulticlass, 1000)
-	m, _, err := linear.Fit(context.Background(), d, p, nil)
+	m, _, err := linear.Fit(context.Background(), d, p, linear.Options{})
 	require.NoError(t, err)
 	scores := m.Score(d.Batch)
 	for row, answers := range map[int][]float64{

@@ -17,6 +17,23 @@ type Data struct {
 	Batch    model.Batch
 	// Label, shape [N]: 0 or 1 (binary), the index of the class (multiclass), or the target (regression).
 	Label []float64
+	// Weight, shape [N], is how much each row counts: twice as much is as if the row were there twice. nil: each counts 1.
+	Weight []float64
+}
+
+// Options are how a fit is done. The zero value is fine.
+type Options struct {
+	// Start is the State of another model, of the same task, to start from: the fit finds the same answer, and sooner the more
+	// alike the models are. Features, categories and classes are matched by name.
+	Start    []byte
+	Progress func(Progress)
+}
+
+// Trained is a model at rest.
+type Trained struct {
+	ONNX   []byte
+	State  []byte // for Options.Start: JSON, see StateFile
+	Report Report
 }
 
 // Progress is how far a fit is, after each iteration.
@@ -32,7 +49,8 @@ type Report struct {
 	Evaluations int
 	Converged   bool
 	Rows        int
-	Weights     int // per output, the intercept included
+	Weights     int  // per output, the intercept included
+	Warm        bool // it started from Options.Start
 }
 
 // Model is a fitted model.
@@ -42,18 +60,22 @@ type Model struct {
 	weights  []float64 // [outputs, width]; of a regression, in the units of the label
 }
 
-// Train fits a model and writes it as ONNX. Progress may be nil.
-func Train(ctx context.Context, d Data, p Params, progress func(Progress)) ([]byte, Report, error) {
-	m, report, err := Fit(ctx, d, p, progress)
+// Train fits a model and writes it as ONNX.
+func Train(ctx context.Context, d Data, p Params, o Options) (Trained, error) {
+	m, report, err := Fit(ctx, d, p, o)
 	if err != nil {
-		return nil, report, err
+		return Trained{Report: report}, err
 	}
-	return m.ONNX(), report, nil
+	state, err := m.State()
+	if err != nil {
+		return Trained{Report: report}, fmt.Errorf("train %s: %w", Name, err)
+	}
+	return Trained{ONNX: m.ONNX(), State: state, Report: report}, nil
 }
 
 // Fit fits a model. It ends when the gradient is within the tolerance, at the last iteration, or where float64 can't make
-// progress; the report says which. A label without variation is an error.
-func Fit(ctx context.Context, d Data, p Params, progress func(Progress)) (*Model, Report, error) {
+// progress; the report says which. A label without variation is an error, a Start that is no state of this trainer too.
+func Fit(ctx context.Context, d Data, p Params, opts Options) (*Model, Report, error) {
 	if err := check(d, p); err != nil {
 		return nil, Report{}, fmt.Errorf("train %s: %w", Name, err)
 	}
@@ -61,16 +83,23 @@ func Fit(ctx context.Context, d Data, p Params, progress func(Progress)) (*Model
 	if d.Contract.Task == resource.TaskMulticlass {
 		outputs = len(d.Contract.Classes)
 	}
-	m := &Model{contract: d.Contract, encoder: newEncoder(d.Contract.Features, d.Batch, p.MinCount)}
+	m := &Model{contract: d.Contract, encoder: newEncoder(d.Contract.Features, d.Batch, d.Weight, p.MinCount)}
 	if m.encoder.width == 1 {
 		return nil, Report{}, fmt.Errorf("train %s: no category is seen in %d rows (minCount), so no feature is left", Name, p.MinCount)
 	}
 	label, shift, unit := standardLabel(d)
-	o := newObjective(d.Contract.Task, m.encoder.encode(d.Batch), label, m.encoder.width, outputs, p.L2)
+	o := newObjective(d.Contract.Task, m.encoder.encode(d.Batch), label, d.Weight, m.encoder.width, outputs, p.L2)
 	start, curvature := begin(d, outputs, o.width)
-	fit := newDescent(o, o.curvature(curvature), p, progress)
+	warm := false
+	if opts.Start != nil {
+		var err error
+		if warm, err = m.resume(opts.Start, start, shift, unit); err != nil {
+			return nil, Report{}, fmt.Errorf("train %s: start from another model: %w", Name, err)
+		}
+	}
+	fit := newDescent(o, o.curvature(curvature), p, opts.Progress)
 	report, err := fit.run(ctx, start)
-	report.Rows, report.Weights = d.Batch.N, o.width
+	report.Rows, report.Weights, report.Warm = d.Batch.N, o.width, warm
 	if err != nil {
 		return nil, report, fmt.Errorf("train %s: %w", Name, err)
 	}
@@ -94,6 +123,9 @@ func check(d Data, p Params) error {
 	}
 	if len(d.Label) != d.Batch.N {
 		return fmt.Errorf("%d rows need %d labels, got %d", d.Batch.N, d.Batch.N, len(d.Label))
+	}
+	if err := checkWeights(d); err != nil {
+		return err
 	}
 	for _, f := range d.Contract.Features {
 		if f.Name == outputName(d.Contract.Task) {
@@ -121,14 +153,33 @@ func check(d Data, p Params) error {
 	return nil
 }
 
-func classCounts(d Data) []int {
-	counts := make([]int, len(d.Contract.Classes))
-	for _, y := range d.Label {
-		if k := int(y); y >= 0 && k < len(counts) {
-			counts[k]++
+func checkWeights(d Data) error {
+	if d.Weight == nil {
+		return nil
+	}
+	if len(d.Weight) != d.Batch.N {
+		return fmt.Errorf("%d rows need %d weights, got %d", d.Batch.N, d.Batch.N, len(d.Weight))
+	}
+	for i, w := range d.Weight {
+		if w < 0 || math.IsNaN(w) || math.IsInf(w, 0) {
+			return fmt.Errorf("row %d has the weight %v", i, w)
 		}
 	}
-	return counts
+	if total := counts(d.Weight).sum(d.Batch.N); total == 0 || math.IsInf(total, 0) {
+		return fmt.Errorf("the weights of the %d training rows sum up to %v", d.Batch.N, total)
+	}
+	return nil
+}
+
+// classCounts are what the rows of each class count in all.
+func classCounts(d Data) []float64 {
+	out := make([]float64, len(d.Contract.Classes))
+	for i, y := range d.Label {
+		if k := int(y); y >= 0 && k < len(out) {
+			out[k] += counts(d.Weight).of(i)
+		}
+	}
+	return out
 }
 
 // standardLabel gives the label that is fitted: of a regression, shifted and scaled to mean 0 and deviation 1, which changes
@@ -137,12 +188,13 @@ func standardLabel(d Data) (label []float64, shift, unit float64) {
 	if d.Contract.Task != resource.TaskRegression {
 		return d.Label, 0, 1
 	}
-	n, mean, squares := float64(len(d.Label)), 0.0, 0.0
-	for _, y := range d.Label {
-		mean += y / n
+	c := counts(d.Weight)
+	n, mean, squares := c.sum(len(d.Label)), 0.0, 0.0
+	for i, y := range d.Label {
+		mean += c.of(i) * y / n
 	}
-	for _, y := range d.Label {
-		squares += (y - mean) * (y - mean) / n
+	for i, y := range d.Label {
+		squares += c.of(i) * (y - mean) * (y - mean) / n
 	}
 	unit = math.Sqrt(squares)
 	if unit == 0 {
@@ -162,18 +214,18 @@ func begin(d Data, outputs, width int) (start, curvature []float64) {
 		curvature[0] = 1
 		return start, curvature
 	}
-	n, counts := float64(d.Batch.N), classCounts(d)
+	n, classes := counts(d.Weight).sum(d.Batch.N), classCounts(d)
 	if d.Contract.Task == resource.TaskBinary {
-		p := float64(counts[1]) / n
+		p := classes[1] / n
 		start[0], curvature[0] = math.Log(p/(1-p)), p*(1-p)
 		return start, curvature
 	}
 	mean := 0.0
-	for _, c := range counts {
-		mean += math.Log(float64(c)/n) / float64(outputs)
+	for _, c := range classes {
+		mean += math.Log(c/n) / float64(outputs)
 	}
-	for k, c := range counts {
-		p := float64(c) / n
+	for k, c := range classes {
+		p := c / n
 		start[k*width], curvature[k] = math.Log(p)-mean, p*(1-p)
 	}
 	return start, curvature

@@ -25,7 +25,7 @@ func TestGraphAnswersAsTheModelDoes(t *testing.T) {
 			t.Run(fmt.Sprint(task, features), func(t *testing.T) {
 				t.Parallel()
 				d := pick(synthetic(task, 3000), features)
-				m, report, err := linear.Fit(context.Background(), d, linear.Defaults(), nil)
+				m, report, err := linear.Fit(context.Background(), d, linear.Defaults(), linear.Options{})
 				require.NoError(t, err)
 				require.True(t, report.Converged, "%+v", report)
 				s, err := rt.Open(context.Background(), m.ONNX(), d.Contract)
@@ -74,13 +74,13 @@ func TestSameDataSameBytes(t *testing.T) {
 	var first []byte
 	for _, processors := range []int{1, 2, 3, 8} {
 		before := runtime.GOMAXPROCS(processors)
-		onnx, _, err := linear.Train(context.Background(), d, linear.Defaults(), nil)
+		m, err := linear.Train(context.Background(), d, linear.Defaults(), linear.Options{})
 		runtime.GOMAXPROCS(before)
 		require.NoError(t, err)
 		if first == nil {
-			first = onnx
+			first = append(m.ONNX, m.State...)
 		}
-		require.Equal(t, first, onnx, "%d processors", processors)
+		require.Equal(t, first, append(m.ONNX, m.State...), "%d processors", processors)
 	}
 }
 
@@ -88,7 +88,7 @@ func TestMeanAnswerIsTheBaseRate(t *testing.T) {
 	t.Parallel()
 	for _, task := range tasks {
 		d := synthetic(task, 4000)
-		m, _, err := linear.Fit(context.Background(), d, linear.Defaults(), nil)
+		m, _, err := linear.Fit(context.Background(), d, linear.Defaults(), linear.Options{})
 		require.NoError(t, err)
 		width := d.Contract.Width()
 		want, got := make([]float64, width), make([]float64, width)
@@ -111,7 +111,7 @@ func TestProgressAndReport(t *testing.T) {
 	t.Parallel()
 	var seen []linear.Progress
 	d := synthetic(resource.TaskBinary, 3000)
-	_, report, err := linear.Fit(context.Background(), d, linear.Defaults(), func(p linear.Progress) { seen = append(seen, p) })
+	_, report, err := linear.Fit(context.Background(), d, linear.Defaults(), linear.Options{Progress: func(p linear.Progress) { seen = append(seen, p) }})
 	require.NoError(t, err)
 	require.Len(t, seen, report.Iteration)
 	require.Equal(t, seen[len(seen)-1], report.Progress)
@@ -121,14 +121,14 @@ func TestProgressAndReport(t *testing.T) {
 
 	p := linear.Defaults()
 	p.MaxIter = 3
-	_, report, err = linear.Fit(context.Background(), d, p, nil)
+	_, report, err = linear.Fit(context.Background(), d, p, linear.Options{})
 	require.NoError(t, err)
 	require.Equal(t, 3, report.Iteration)
 	require.False(t, report.Converged)
 
 	p = linear.Defaults()
 	p.MinCount = 300 // the rarer cities share no column
-	_, report, err = linear.Fit(context.Background(), d, p, nil)
+	_, report, err = linear.Fit(context.Background(), d, p, linear.Options{})
 	require.NoError(t, err)
 	require.Less(t, report.Weights, 1+2+12+8)
 }
@@ -139,7 +139,7 @@ func TestCancelled(t *testing.T) {
 	defer cancel()
 	p := linear.Defaults()
 	p.Tolerance = 1e-15
-	_, report, err := linear.Fit(ctx, synthetic(resource.TaskBinary, 3000), p, func(linear.Progress) { cancel() })
+	_, report, err := linear.Fit(ctx, synthetic(resource.TaskBinary, 3000), p, linear.Options{Progress: func(linear.Progress) { cancel() }})
 	require.ErrorIs(t, err, context.Canceled)
 	require.LessOrEqual(t, report.Iteration, 2)
 }
@@ -151,6 +151,9 @@ func TestRefusesDataThatTeachNothing(t *testing.T) {
 		"there are no training rows":                       func(d *linear.Data, _ *linear.Params) { d.Batch = d.Batch.Slice(0, 0); d.Label = nil },
 		"100 rows need 100 labels, got 99":                 func(d *linear.Data, _ *linear.Params) { d.Label = d.Label[1:] },
 		"row 3 has the label 0.5":                          func(d *linear.Data, _ *linear.Params) { d.Label[3] = 0.5 },
+		"100 rows need 100 weights, got 1":                 func(d *linear.Data, _ *linear.Params) { d.Weight = []float64{1} },
+		"row 2 has the weight -1":                          func(d *linear.Data, _ *linear.Params) { d.Weight = make([]float64, 100); d.Weight[2] = -1 },
+		"the weights of the 100 training rows sum up to 0": func(d *linear.Data, _ *linear.Params) { d.Weight = make([]float64, 100) },
 		"row 4 has the label NaN":                          func(d *linear.Data, _ *linear.Params) { d.Label[4] = math.NaN() },
 		`may not be called "probabilities"`:                func(d *linear.Data, _ *linear.Params) { d.Contract.Features[0].Name = "probabilities" },
 		"no feature is left": func(d *linear.Data, p *linear.Params) {
@@ -159,7 +162,7 @@ func TestRefusesDataThatTeachNothing(t *testing.T) {
 	} {
 		d, p := synthetic(resource.TaskBinary, 100), linear.Defaults()
 		spoil(&d, &p)
-		_, _, err := linear.Fit(context.Background(), d, p, nil)
+		_, _, err := linear.Fit(context.Background(), d, p, linear.Options{})
 		require.ErrorContains(t, err, words)
 		require.ErrorContains(t, err, "builtin/linear")
 	}
@@ -173,7 +176,7 @@ func TestDegenerateColumns(t *testing.T) {
 		{Name: "constant", Kind: model.KindNumeric}, {Name: "null", Kind: model.KindNumeric}, {Name: "one", Kind: model.KindString}}},
 		Batch: model.Batch{N: 3, Columns: []model.Column{{Numeric: []float32{7, 7, 7}}, {Numeric: []float32{nan, nan, nan}}, {Text: []string{"a", "a", "a"}}}},
 		Label: []float64{5, 5, 5}}
-	m, report, err := linear.Fit(context.Background(), d, linear.Defaults(), nil)
+	m, report, err := linear.Fit(context.Background(), d, linear.Defaults(), linear.Options{})
 	require.NoError(t, err)
 	require.True(t, report.Converged)
 	require.InDeltaSlice(t, d.Label, m.Score(d.Batch), 1e-9)
@@ -205,7 +208,7 @@ func BenchmarkFit(b *testing.B) {
 		d := synthetic(resource.TaskBinary, n)
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			for b.Loop() {
-				_, report, err := linear.Fit(context.Background(), d, linear.Defaults(), nil)
+				_, report, err := linear.Fit(context.Background(), d, linear.Defaults(), linear.Options{})
 				if err != nil {
 					b.Fatal(err)
 				}
