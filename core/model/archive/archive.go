@@ -19,8 +19,8 @@ import (
 // ErrTooLarge marks a folder or an archive that holds more than it may.
 var ErrTooLarge = errors.New("too large")
 
-// ErrUnsafe marks an archive that would write outside of its folder, or that isn't one.
-var ErrUnsafe = errors.New("not an archive of plain files")
+// ErrUnsafe marks an archive that would write outside of its folder, or holds more than files and folders.
+var ErrUnsafe = errors.New("not an archive of plain files and folders")
 
 // maxFiles is how many files are unpacked: empty ones take room, too.
 const maxFiles = 20_000
@@ -103,8 +103,8 @@ func (p *packer) add(name string) error {
 	return err
 }
 
-// Unpack writes what [Pack] packed into dir, which must exist. A name that leads out of dir, a link or anything else that is no
-// plain file is [ErrUnsafe]; files of more than limit bytes together, or more than 20,000 of them, are [ErrTooLarge].
+// Unpack writes what [Pack] packed into dir, which must exist. Folders of their own are made too. A name that leads out of dir, a
+// link or anything else that is no plain file is [ErrUnsafe]; files of more than limit bytes together, or more than 20,000 of them, are [ErrTooLarge].
 func Unpack(packed []byte, dir string, limit int64) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -127,8 +127,15 @@ func Unpack(packed []byte, dir string, limit int64) error {
 		if err != nil {
 			return fmt.Errorf("unpack: %w: %w", ErrUnsafe, err)
 		}
-		if header.Typeflag != tar.TypeReg || !filepath.IsLocal(filepath.FromSlash(header.Name)) {
+		folder := header.Typeflag == tar.TypeDir
+		if !folder && header.Typeflag != tar.TypeReg || !filepath.IsLocal(filepath.FromSlash(header.Name)) {
 			return fmt.Errorf("unpack: %w: %q", ErrUnsafe, header.Name)
+		}
+		if folder {
+			if err := root.MkdirAll(path.Clean(header.Name), 0o755); err != nil {
+				return fmt.Errorf("unpack: %s: %w", header.Name, err)
+			}
+			continue
 		}
 		if limit -= header.Size; limit < 0 {
 			return fmt.Errorf("unpack: %s: the archive is %w", header.Name, ErrTooLarge)

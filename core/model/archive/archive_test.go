@@ -135,6 +135,9 @@ func TestUnsafeArchivesAreRefused(t *testing.T) {
 		require.Error(t, archive.Unpack(packed, dir, 1<<20), name)
 		require.NoFileExists(t, filepath.Join(outer, "evil"), name)
 	}
+	dir := t.TempDir()
+	require.NoError(t, archive.Unpack(packedAs(t, tar.Header{Name: "./a/", Typeflag: tar.TypeDir, Mode: 0o755}, tar.Header{Name: "./a/b", Size: 1}), dir, 1<<20))
+	require.FileExists(t, filepath.Join(dir, "a", "b"), "folders of their own are fine")
 	bomb := packedAs(t, tar.Header{Name: "a", Size: 1 << 20}, tar.Header{Name: "b", Size: 1 << 20})
 	require.ErrorIs(t, archive.Unpack(bomb, t.TempDir(), 1<<20), archive.ErrTooLarge)
 }
