@@ -21,8 +21,9 @@ const LabelColumn = "label"
 type Schema struct {
 	Model    string          `json:"model"`
 	Task     string          `json:"task"`
-	Features []model.Feature `json:"features"` // the columns, in this order
-	Label    string          `json:"label"`    // the column after them; a binary label is 0 or 1
+	Features []model.Feature `json:"features"`         // the columns, in this order
+	Label    string          `json:"label"`            // the column after them; a binary label is 0 or 1
+	Weight   string          `json:"weight,omitempty"` // the column after that, where rows have weights
 	Classes  []string        `json:"classes,omitempty"`
 	File     string          `json:"file"`
 	Rows     int             `json:"rows"`
@@ -30,13 +31,13 @@ type Schema struct {
 
 // folders are the places of a trial that a process gets.
 type folders struct {
-	scratch, code, train, validation, model, output, temp, checkpoints string
+	scratch, code, train, validation, warm, model, output, temp, checkpoints string
 }
 
 // foldersIn names the folders of an attempt.
 func foldersIn(scratch, checkpoints string) folders {
 	return folders{scratch: scratch, code: filepath.Join(scratch, "code"), train: filepath.Join(scratch, "input", "train"),
-		validation: filepath.Join(scratch, "input", "validation"), model: filepath.Join(scratch, "model"),
+		validation: filepath.Join(scratch, "input", "validation"), warm: filepath.Join(scratch, "input", "model"), model: filepath.Join(scratch, "model"),
 		output: filepath.Join(scratch, "output"), temp: filepath.Join(scratch, "tmp"), checkpoints: checkpoints}
 }
 
@@ -68,7 +69,7 @@ func (t *run) export(ctx context.Context, q Query, dir, channel string) (int64, 
 // describe writes schema.json beside the rows of a channel. Classes are those of the training rows: what the model must answer for.
 func (t *run) describe(dir, channel string, rows int64) error {
 	b, err := json.MarshalIndent(Schema{Model: t.spec.Model, Task: t.spec.Task, Features: t.train.Features, Label: LabelColumn,
-		Classes: t.train.Classes, File: t.spec.file(channel), Rows: int(rows)}, "", "  ")
+		Weight: t.weight, Classes: t.train.Classes, File: t.spec.file(channel), Rows: int(rows)}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("describe %s rows: %w", channel, err)
 	}
@@ -98,7 +99,10 @@ func arguments(params map[string]any) []string {
 	return out
 }
 
-// environ is the whole environment of a trainer.
+// threads are the variables by which numeric libraries are told how many threads to use.
+var threads = []string{"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"}
+
+// environ is the environment of a trainer, but for its mark and its secrets.
 func environ(s Spec, f folders, path string, getenv func(string) string) ([]string, error) {
 	params := s.Hyperparameters()
 	all, err := json.Marshal(params)
@@ -109,15 +113,38 @@ func environ(s Spec, f folders, path string, getenv func(string) string) ([]stri
 	if lang == "" {
 		lang = "C.UTF-8"
 	}
+	cpus := s.Candidate.Resources.CPU
+	if cpus == 0 {
+		cpus = goruntime.NumCPU()
+	}
 	out := []string{
 		"PATH=" + path, "LANG=" + lang, "HOME=" + f.scratch, "TMPDIR=" + f.temp,
 		"SM_CHANNEL_TRAIN=" + f.train, "SM_CHANNEL_TRAINING=" + f.train, "SM_CHANNEL_VALIDATION=" + f.validation,
 		"SM_MODEL_DIR=" + f.model, "SM_OUTPUT_DATA_DIR=" + f.output,
-		"SM_HPS=" + string(all), "SM_NUM_CPUS=" + strconv.Itoa(goruntime.NumCPU()), "SM_NUM_GPUS=0",
+		"SM_HPS=" + string(all), "SM_NUM_CPUS=" + strconv.Itoa(cpus), "SM_NUM_GPUS=" + strconv.Itoa(s.Candidate.Resources.GPU),
 		`SM_HOSTS=["algo-1"]`, "SM_CURRENT_HOST=algo-1",
 		"TIDEMILL_CHECKPOINT_DIR=" + f.checkpoints, "TIDEMILL_SEED=" + strconv.FormatInt(s.Seed, 10),
 		// A hash seed is 32 bits wide.
 		"PYTHONUNBUFFERED=1", "PYTHONHASHSEED=" + strconv.FormatUint(uint64(uint32(s.Seed)), 10),
+	}
+	if s.Candidate.Resources.CPU > 0 {
+		for _, name := range threads {
+			out = append(out, name+"="+strconv.Itoa(cpus))
+		}
+	}
+	// Which of the machine's GPUs are this worker's is said to the worker.
+	if visible := getenv("CUDA_VISIBLE_DEVICES"); visible != "" && s.Candidate.Resources.GPU > 0 {
+		out = append(out, "CUDA_VISIBLE_DEVICES="+visible)
+	}
+	if s.WarmStart != nil {
+		out = append(out, "SM_CHANNEL_MODEL="+f.warm)
+	}
+	if s.Refit {
+		reported, err := json.Marshal(s.Reported)
+		if err != nil {
+			return nil, fmt.Errorf("encode what the judged trial reported: %w", err)
+		}
+		out = append(out, "TIDEMILL_REFIT=1", "TIDEMILL_REPORTED="+string(reported))
 	}
 	for _, name := range sortedNames(params) {
 		out = append(out, "SM_HP_"+variable(name)+"="+text(params[name]))
@@ -147,7 +174,7 @@ func text(v any) string {
 	return string(b)
 }
 
-func sortedNames(m map[string]any) []string {
+func sortedNames[V any](m map[string]V) []string {
 	names := make([]string, 0, len(m))
 	for name := range m {
 		names = append(names, name)

@@ -3,12 +3,15 @@ package runtime
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -39,22 +42,46 @@ func processorName() string {
 	return ""
 }
 
-// pythonVersion asks the interpreter of a Python command for its version; "" when the command is no Python.
-func pythonVersion(ctx context.Context, p process) string {
-	if !strings.HasPrefix(filepath.Base(p.command[0]), "python") {
-		return ""
-	}
-	name, err := lookUp(p.command[0], p.dir, p.path)
+// pythons asks Python interpreters for their versions, once for each as it lies on the disk.
+type pythons struct {
+	mu    sync.Mutex
+	known map[string]string
+}
+
+// version asks the interpreter at a path: "3.11.7". env is what it is run with.
+func (p *pythons) version(ctx context.Context, path string, env []string, user *User) (string, error) {
+	info, err := os.Stat(path)
 	if err != nil {
-		return ""
+		return "", err
+	}
+	key := fmt.Sprintf("%s %d %d", path, info.Size(), info.ModTime().UnixNano())
+	p.mu.Lock()
+	version, ok := p.known[key]
+	p.mu.Unlock()
+	if ok {
+		return version, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, name, "--version")
-	cmd.Dir, cmd.Env = p.dir, p.env
+	cmd := exec.CommandContext(ctx, path, "--version")
+	cmd.Dir, cmd.Env = string(filepath.Separator), env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user.credential()}
+	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	if err != nil {
-		return ""
+		return "", err
 	}
-	return strings.TrimSpace(strings.TrimPrefix(string(out), "Python "))
+	version = strings.TrimSpace(strings.TrimPrefix(string(out), "Python "))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil {
+		p.known = map[string]string{}
+	}
+	p.known[key] = version
+	return version, nil
+}
+
+// isPython tells whether a command is a Python interpreter.
+func isPython(command []string) bool {
+	return len(command) > 0 && strings.HasPrefix(filepath.Base(command[0]), "python")
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/tidemill/tidemill/core/evaluation"
 	"github.com/tidemill/tidemill/core/model"
 	"github.com/tidemill/tidemill/core/resource"
+	"github.com/tidemill/tidemill/events"
+	"github.com/tidemill/tidemill/workers/runtime/guard"
 )
 
 // Phases of a trial, in order.
@@ -37,17 +39,20 @@ type Update struct {
 
 // Result is a trial that succeeded.
 type Result struct {
-	ONNX           []byte
+	ONNX           []byte                // model.onnx; nil when a command answers
+	Predict        *model.PredictCommand // answers instead of an ONNX model
+	Extras         []byte                // what else is in the model folder, as a tar.gz; nil for nothing
 	Contract       model.Contract
 	Validation     map[string]float64 // the platform's, on the validation rows
 	Reported       map[string]float64 // the trainer's own
 	TrainRows      int64
 	ValidationRows int64
 	TestRows       int64
-	TrainedThrough time.Time // newest event time in the training and validation rows
+	TrainedThrough time.Time // newest event time in the training and validation rows; of an imported model, what is said of it
 	Params         map[string]any
 	CodeDigest     string
 	Environment    map[string]string
+	Curve          []events.Point // the metric that early stopping watches; at most 200 points
 }
 
 // Options are how a runner works.
@@ -56,6 +61,15 @@ type Options struct {
 	Path   string              // PATH of trainers; default the worker's own
 	Grace  time.Duration       // from SIGTERM to SIGKILL; default 5s
 	Getenv func(string) string // default os.Getenv
+	// User is whom trainers run as; nil: the worker's own user. Dir and Venvs must be where that user can reach them.
+	User *User
+	// Venvs is where Python environments lie, which workers may share; default "venvs" in Dir.
+	Venvs string
+	// Watchdog is the command of this program itself, which ends the trials of a worker that was killed: see guard.Self and
+	// guard.ServeWatchdog. Empty: what outlives the worker is ended by its next start.
+	Watchdog []string
+	// Keys verify the champion that a trial may begin from.
+	Keys *model.Keyring
 }
 
 // Runner runs trials. It is safe for concurrent use.
@@ -65,7 +79,10 @@ type Runner struct {
 	ort   *model.Runtime
 	o     Options
 
-	environment func() map[string]string // does not change while a process lives
+	environment  func() map[string]string // does not change while a process lives
+	environments *Environments
+	worker       string // as its trials' processes are marked
+	watchdog     *guard.Watchdog
 }
 
 // NewRunner makes a runner.
@@ -79,18 +96,54 @@ func NewRunner(data Data, blobs Blobs, ort *model.Runtime, o Options) *Runner {
 	if o.Grace == 0 {
 		o.Grace = grace
 	}
-	return &Runner{data: data, blobs: blobs, ort: ort, o: o, environment: sync.OnceValue(func() map[string]string { return environment(ort.Version()) })}
+	if o.Venvs == "" {
+		o.Venvs = filepath.Join(o.Dir, "venvs")
+	}
+	r := &Runner{data: data, blobs: blobs, ort: ort, o: o, worker: guard.WorkerID(o.Dir),
+		environment: sync.OnceValue(func() map[string]string { return environment(ort.Version()) })}
+	r.environments = NewEnvironments(EnvironmentsOptions{Dir: o.Venvs, Path: o.Path, Getenv: o.Getenv, User: o.User, Grace: o.Grace, Worker: r.worker})
+	if len(o.Watchdog) > 0 {
+		r.watchdog = guard.NewWatchdog(o.Watchdog, r.worker)
+	}
+	return r
+}
+
+// Environments are the Python environments that its trials use.
+func (r *Runner) Environments() *Environments { return r.environments }
+
+// Tidy ends what dead workers of the same Dir have left running, and removes Python environments that nobody has used for
+// long. It tells how many processes and environments that were. Call it when a worker starts.
+func (r *Runner) Tidy(ctx context.Context) (processes, environments int, err error) {
+	processes, stuck := guard.Sweep(ctx, r.o.Dir)
+	environments, err = r.environments.Clean()
+	return processes, environments, errors.Join(stuck, err)
+}
+
+// Close stops what the runner started beside its trials. None may run any more.
+func (r *Runner) Close() {
+	if r.watchdog != nil {
+		r.watchdog.Stop()
+	}
 }
 
 // run is one attempt of a trial under way.
 type run struct {
 	*Runner
 	spec     Spec
+	attempt  int
 	folders  folders
+	limit    *stopwatch
+	curve    *curve
+	stop     context.CancelCauseFunc
+	secrets  []string    // variables of the trainer's environment
+	python   Environment // the zero value when the source asks for none
 	out      *output
 	update   func(Update)
 	phase    string
-	train    Rows
+	train    Rows     // of a process, features and classes alone
+	rows     int64    // that are trained on
+	summary  *Summary // of the training rows, when they had to be counted
+	weight   string   // the column of exported weights
 	validate Rows
 	result   Result
 }
@@ -100,11 +153,10 @@ type run struct {
 // its log begins with. Its scratch folder is gone afterwards; the attempt's checkpoints and its log stay until
 // [Runner.Forget].
 func (r *Runner) Run(ctx context.Context, s Spec, attempt int, update func(Update), preface ...string) (Result, []string, error) {
-	if limit := s.timeLimit(); limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, errTimeLimit)
-		defer cancel()
-	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	limit := newStopwatch(s.timeLimit(), func() { stop(errTimeLimit) })
+	defer limit.pause()
 	scratch, err := filepath.Abs(r.place(s.Trial, "attempt-%d", attempt))
 	if err != nil {
 		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
@@ -113,16 +165,17 @@ func (r *Runner) Run(ctx context.Context, s Spec, attempt int, update func(Updat
 	if err != nil {
 		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
 	}
-	if err := os.RemoveAll(scratch); err != nil {
+	if err := remove(scratch); err != nil {
 		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { _ = remove(scratch) }() // the next attempt of the trial, or Forget, tries again
 	log, err := newLogFile(r.log(s.Trial, attempt), keptLog)
 	if err != nil {
 		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
 	}
 	defer log.Close()
-	t := &run{Runner: r, spec: s, folders: foldersIn(scratch, checkpoints), update: update, phase: PhasePreparing}
+	t := &run{Runner: r, spec: s, attempt: attempt, folders: foldersIn(scratch, checkpoints), update: update, phase: PhasePreparing,
+		limit: limit, curve: curveOf(s), stop: stop}
 	if t.out, err = newOutput(log, s.Candidate.Metrics, t.onLine); err != nil {
 		return Result{}, nil, err
 	}
@@ -130,6 +183,7 @@ func (r *Runner) Run(ctx context.Context, s Spec, attempt int, update func(Updat
 		t.out.line(line)
 	}
 	err = t.all(ctx)
+	t.result.Curve = t.curve.thin()
 	var failure *Failure
 	switch {
 	case err == nil:
@@ -137,15 +191,21 @@ func (r *Runner) Run(ctx context.Context, s Spec, attempt int, update func(Updat
 	case ctx.Err() != nil:
 		err = explainEnd(ctx, s)
 	case errors.As(err, &failure):
-		err = failure
+		err = &Failure{Reason: t.out.mask.hide(failure.Reason), Killed: failure.Killed}
 	default:
 		err = fmt.Errorf("run %s: %s: %w", s.Trial, t.phase, err)
 	}
-	return Result{}, t.out.last(), err
+	return t.known(), t.out.last(), err
+}
+
+// known is what there is to tell of a trial that left no model.
+func (t *run) known() Result {
+	r := t.result
+	return Result{Reported: t.out.reported(), Params: r.Params, CodeDigest: r.CodeDigest, Environment: r.Environment, Curve: r.Curve}
 }
 
 // Forget removes what is left of a trial: its checkpoints and logs. Call it when its result has landed.
-func (r *Runner) Forget(trial string) error { return os.RemoveAll(filepath.Join(r.o.Dir, trial)) }
+func (r *Runner) Forget(trial string) error { return remove(filepath.Join(r.o.Dir, trial)) }
 
 // checkpoints is the folder in which an attempt finds its checkpoints and leaves new ones.
 func (r *Runner) checkpoints(trial string, attempt int) string {
@@ -163,6 +223,9 @@ func (r *Runner) place(trial, form string, attempt int) string {
 
 func (t *run) onLine(line string, metrics map[string]float64) {
 	t.tell(Update{Phase: t.phase, Line: line, Metrics: metrics, Fraction: metrics[metricProgress]})
+	if end := t.curve.report(metrics); end != nil {
+		t.stop(end)
+	}
 }
 
 func (t *run) tell(u Update) {
@@ -182,10 +245,13 @@ func (t *run) all(ctx context.Context) error {
 	if err := t.prepare(ctx); err != nil {
 		return err
 	}
-	t.enter(PhaseTraining, fmt.Sprintf("%d rows, %d features", t.train.Batch.N, len(t.train.Features)))
+	t.enter(PhaseTraining, fmt.Sprintf("%d rows, %d features", t.rows, len(t.train.Features)))
 	train := t.process
-	if t.spec.Candidate.Trainer == TrainerLinear {
+	switch t.spec.Candidate.Trainer {
+	case TrainerLinear:
 		train = t.builtin
+	case TrainerImport:
+		train = t.imported
 	}
 	// Nothing that trains needs the rows that are held out: they are read meanwhile.
 	both, whole := errgroup.WithContext(ctx)
@@ -194,17 +260,19 @@ func (t *run) all(ctx context.Context) error {
 	if err := both.Wait(); err != nil {
 		return err
 	}
-	t.result.TrainRows, t.result.ValidationRows = int64(t.train.Batch.N), int64(t.validate.Batch.N)
+	t.result.TrainRows, t.result.ValidationRows = t.rows, int64(t.validate.Batch.N)
 	t.result.TrainedThrough = t.train.newest()
+	if t.summary != nil {
+		t.result.TrainedThrough = t.summary.Newest
+	}
 	if v := t.validate.newest(); v.After(t.result.TrainedThrough) {
 		t.result.TrainedThrough = v
 	}
-	t.enter(PhaseChecking, "loading the model")
-	scorer, err := t.ort.Open(ctx, t.result.ONNX, t.contract())
-	var broken *model.BrokenContract
-	if errors.As(err, &broken) {
-		return &Failure{Reason: broken.Error()}
+	if t.spec.Import != nil {
+		t.result.TrainRows, t.result.TrainedThrough = 0, t.spec.Import.TrainedThrough
 	}
+	t.enter(PhaseChecking, "loading the model")
+	scorer, err := t.openModel(ctx)
 	if err != nil {
 		return err
 	}
@@ -222,18 +290,37 @@ func (t *run) contract() model.Contract {
 // short, and together they are what a cycle waits for before it trains.
 func (t *run) prepare(ctx context.Context) (err error) {
 	t.result.Params, t.result.Environment = t.spec.Hyperparameters(), maps.Clone(t.environment())
-	if t.spec.Candidate.Trainer == TrainerLinear {
-		if t.train, err = t.data.Extract(ctx, t.spec.training()); err != nil {
+	if t.spec.Candidate.Trainer != TrainerProcess {
+		training, err := t.training(ctx)
+		if err != nil {
 			return err
 		}
-		return t.enough(int64(t.train.Batch.N), 1)
+		if t.train, err = t.data.Extract(ctx, training); err != nil {
+			return err
+		}
+		t.rows = int64(t.train.Batch.N)
+		return t.enough(t.rows, 1)
+	}
+	if t.secrets, t.out.mask, err = secrets(t.spec.Candidate.Secrets, t.o.Getenv); err != nil {
+		return err
+	}
+	if t.watchdog != nil {
+		if err := t.watchdog.Start(); err != nil {
+			return err
+		}
 	}
 	if err := t.folders.make(); err != nil {
 		return err
 	}
 	all, whole := errgroup.WithContext(ctx)
-	all.Go(func() error { return t.code(whole) })
+	all.Go(func() error {
+		if err := t.code(whole); err != nil {
+			return err
+		}
+		return t.packages(whole)
+	})
 	all.Go(func() error { return t.layOut(whole) })
+	all.Go(func() error { return t.warmStart(whole) })
 	return all.Wait()
 }
 
@@ -248,27 +335,30 @@ func (t *run) enough(train, validation int64) error {
 	return nil
 }
 
-// holdOut reads the rows that score the model, and counts those that will judge it.
+// holdOut reads the rows that score the model, counts those that will judge it, and finds out what nobody needed to know of the
+// training rows before.
 func (t *run) holdOut(ctx context.Context) (err error) {
 	if t.validate, err = t.data.Extract(ctx, t.spec.query(t.spec.Validation)); err != nil {
 		return err
 	}
-	if err := t.enough(int64(t.train.Batch.N), int64(t.validate.Batch.N)); err != nil {
+	if err := t.enough(t.rows, int64(t.validate.Batch.N)); err != nil {
 		return err
 	}
-	t.result.TestRows, err = t.data.Count(ctx, t.spec.query(t.spec.Test))
+	if t.spec.Candidate.Trainer == TrainerProcess {
+		if err := t.summarize(ctx, t.spec.training()); err != nil {
+			return err
+		}
+	}
+	test, err := t.data.Summarize(ctx, t.spec.query(t.spec.Test))
+	t.result.TestRows = test.Rows
 	return err
 }
 
 // score computes the platform's own figures on the validation rows.
-func (t *run) score(ctx context.Context, scorer *model.Scorer) error {
+func (t *run) score(ctx context.Context, scorer model.Predictor) error {
 	answers, err := scorer.Score(ctx, t.validate.Batch)
-	var nan *model.NotFinite
-	if errors.As(err, &nan) {
-		return failed("on the validation rows, %v", nan)
-	}
 	if err != nil {
-		return err
+		return ofTheModel("on the validation rows, ", err)
 	}
 	scored, skipped := judged(t.spec.Task, t.train.Classes, t.validate, answers)
 	for _, line := range skipped {

@@ -8,12 +8,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // MaxSource is how much a candidate's source may hold, unpacked, in bytes.
@@ -23,12 +21,12 @@ const MaxSource = 64 << 20
 var skipped = []string{".git", "__pycache__", ".venv", "venv", "node_modules", ".ipynb_checkpoints"}
 
 // PackSource packs a candidate's source folder as a gzipped tar. The same files give the same bytes, and so the same code
-// digest. Links and folders that are no source (.git, .venv, __pycache__ …) are left out.
+// digest. Links and folders that are no source (.git, .venv, __pycache__ …) are left out; a folder without any files is an error.
 func PackSource(dir string) ([]byte, error) {
 	var out bytes.Buffer
 	zip, _ := gzip.NewWriterLevel(&out, gzip.BestCompression) // the level is valid
 	archive := tar.NewWriter(zip)
-	total := int64(0)
+	total, files := int64(0), 0
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -50,6 +48,7 @@ func PackSource(dir string) ([]byte, error) {
 		if err != nil {
 			return err
 		}
+		files++
 		if total += int64(len(b)); total > MaxSource {
 			return fmt.Errorf("it holds more than %d MiB; keep data out of the source folder", MaxSource>>20)
 		}
@@ -63,56 +62,13 @@ func PackSource(dir string) ([]byte, error) {
 		_, err = archive.Write(b)
 		return err
 	})
+	if err == nil && files == 0 {
+		err = errors.New("it holds no files")
+	}
 	if err = errors.Join(err, archive.Close(), zip.Close()); err != nil {
 		return nil, fmt.Errorf("pack source %s: %w", dir, err)
 	}
 	return out.Bytes(), nil
-}
-
-// unpackSource unpacks what PackSource made into dir. A name that leads out of dir is refused.
-func unpackSource(b []byte, dir string) error {
-	zip, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return fmt.Errorf("unpack source: %w", err)
-	}
-	archive := tar.NewReader(io.LimitReader(zip, 2*MaxSource))
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fmt.Errorf("unpack source: %w", err)
-	}
-	defer root.Close()
-	for {
-		header, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("unpack source: %w", err)
-		}
-		if header.Typeflag != tar.TypeReg {
-			continue
-		}
-		if !filepath.IsLocal(header.Name) {
-			return failed("the candidate's source is no source: %q leads out of its folder", header.Name)
-		}
-		if err := unpackFile(root, header, archive); err != nil {
-			return fmt.Errorf("unpack source: %s: %w", header.Name, err)
-		}
-	}
-}
-
-func unpackFile(root *os.Root, header *tar.Header, from io.Reader) error {
-	if at := strings.LastIndexByte(header.Name, '/'); at > 0 {
-		if err := root.MkdirAll(header.Name[:at], 0o755); err != nil {
-			return err
-		}
-	}
-	f, err := root.OpenFile(header.Name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, fs.FileMode(header.Mode)&0o755|0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, from)
-	return errors.Join(err, f.Close())
 }
 
 func digest(b []byte) string {

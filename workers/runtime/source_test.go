@@ -60,6 +60,6 @@ func TestSourceThatLeadsOut(t *testing.T) {
 		_, _, err = b.run(context.Background(), s)
 		var failure *runtime.Failure
 		require.ErrorAs(t, err, &failure)
-		require.ErrorContains(t, err, "leads out of its folder")
+		require.ErrorContains(t, err, "the candidate's source can't be used")
 	}
 }

@@ -40,8 +40,11 @@ func NewGroup(m Mark, folder string) *Group {
 	return g
 }
 
-// Began tells the group its first process, which leads a process group.
+// Began tells the group its first process, which leads a process group, and marks it.
 func (g *Group) Began(pid int) {
+	if tag := g.mark.tag(); tag != 0 {
+		_ = setTag(pid, tag) // there are other ways to find it
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.leader = pid
@@ -173,6 +176,9 @@ func (g *Group) belongs(p process) bool {
 	}
 	if p.zombie || p.pid == os.Getpid() || p.start < g.since {
 		return false
+	}
+	if tag := tagOf(p.pid); tag != 0 {
+		return tag == g.mark.tag() // of this trial, or of another one
 	}
 	if g.mark.in(environ(p.pid)) {
 		return true

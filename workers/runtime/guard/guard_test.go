@@ -3,6 +3,7 @@ package guard_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,17 +25,18 @@ func TestMain(m *testing.M) {
 	if guard.ServeWatchdog(os.Args[1:], os.Stdin) {
 		return
 	}
-	if len(os.Args) == 4 && os.Args[1] == "worker" {
-		worker(os.Args[2], os.Args[3])
+	if len(os.Args) == 5 && os.Args[1] == "worker" {
+		worker(os.Args[2], os.Args[3] == "watched", os.Args[4] == "forgetful")
 		return
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// worker is a worker in a process of its own: it starts a trial that leaves its group, with a watchdog or without, and says so.
-func worker(dir, watchdog string) {
+// worker is a worker in a process of its own: it starts a trial that leaves its group, and says so. A trial that forgets its
+// environment has nothing but the number that marks it.
+func worker(dir string, watched, forget bool) {
 	id := guard.WorkerID(dir)
-	if watchdog == "yes" {
+	if watched {
 		self, err := guard.Self()
 		if err != nil {
 			panic(err)
@@ -43,10 +45,24 @@ func worker(dir, watchdog string) {
 			panic(err)
 		}
 	}
+	m := guard.Mark{Worker: id, Trial: "t", Attempt: 1}
 	cmd := exec.Command("setsid", "sh", "-c", "echo $$; sleep 300 & wait")
-	cmd.Env = append(guard.Mark{Worker: id, Trial: "t", Attempt: 1}.Environ(), "PATH="+os.Getenv("PATH"))
+	cmd.Env = append(m.Environ(), "PATH="+os.Getenv("PATH"))
+	if forget {
+		cmd.Args = append([]string{"env", "-i", "PATH=" + os.Getenv("PATH")}, cmd.Args...)
+		cmd.Path = "/usr/bin/env"
+	}
 	cmd.Stdout = os.Stdout
-	if err := cmd.Run(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	guard.Hold(cmd.SysProcAttr)
+	goruntime.LockOSThread()
+	if err := cmd.Start(); err != nil {
+		panic(err)
+	}
+	if forget {
+		guard.NewGroup(m, dir).Began(cmd.Process.Pid)
+	}
+	if err := errors.Join(guard.Release(cmd.Process.Pid), cmd.Wait()); err != nil {
 		panic(err)
 	}
 }
@@ -57,8 +73,12 @@ func start(t *testing.T, m guard.Mark, dir, script string) (*guard.Group, *exec.
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Dir, cmd.Env = dir, append(m.Environ(), "PATH="+os.Getenv("PATH"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	guard.Hold(cmd.SysProcAttr)
+	goruntime.LockOSThread()
+	defer goruntime.UnlockOSThread()
 	require.NoError(t, cmd.Start())
 	g.Began(cmd.Process.Pid)
+	require.NoError(t, guard.Release(cmd.Process.Pid))
 	return g, cmd
 }
 
@@ -104,6 +124,7 @@ func TestEndsWhatLeft(t *testing.T) {
 		"session":         `setsid sh -c 'echo $$ > pid; exec sleep 300' & wait`,
 		"double fork":     `(setsid sh -c 'echo $$ > pid; exec sleep 300' &) ; exit 0`,
 		"no hangup":       `nohup sh -c 'echo $$ > pid; exec sleep 300' >/dev/null 2>&1 &`,
+		"no trace":        `(setsid env -i PATH="$PATH" sh -c 'echo $$ > pid; cd /; exec sleep 300' &) ; exit 0`,
 		"no environment":  `(setsid env -i PATH="$PATH" sh -c 'echo $$ > pid; exec sleep 300' &) ; exit 0`,
 		"another folder":  `(setsid sh -c 'echo $$ > pid; cd /; exec sleep 300' &) ; exit 0`,
 		"ignored signals": `trap '' TERM INT HUP; (trap '' TERM INT HUP; setsid sh -c 'echo $$ > pid; while :; do sleep 300; done' &); exit 0`,
@@ -205,10 +226,10 @@ func TestLimits(t *testing.T) {
 }
 
 // killed starts a worker in a process of its own, kills it, and returns a process of its trial.
-func killed(t *testing.T, dir, watchdog string) int {
+func killed(t *testing.T, dir, watched, trial string) int {
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.Command(exe, "worker", dir, watchdog)
+	cmd := exec.Command(exe, "worker", dir, watched, trial)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -223,36 +244,41 @@ func killed(t *testing.T, dir, watchdog string) int {
 	return left
 }
 
+var trials = []string{"forgetful", "with its environment"}
+
 // A worker that is killed takes its trials along at once.
 func TestWatchdog(t *testing.T) {
 	t.Parallel()
 	onLinux(t)
-	left := killed(t, t.TempDir(), "yes")
-	require.Eventually(t, func() bool { return !alive(left) }, 20*time.Second, 5*time.Millisecond)
+	for _, trial := range trials {
+		left := killed(t, t.TempDir(), "watched", trial)
+		require.Eventually(t, func() bool { return !alive(left) }, 20*time.Second, 5*time.Millisecond, trial)
+	}
 }
 
 // Without a watchdog, the next worker of the folder finds what is left, and that of another folder doesn't.
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	onLinux(t)
-	dir := t.TempDir()
-	left := killed(t, dir, "no")
-	n, err := guard.Sweep(t.Context(), t.TempDir())
-	require.NoError(t, err)
-	require.Zero(t, n)
-	require.True(t, alive(left))
+	for _, trial := range trials {
+		dir := t.TempDir()
+		left := killed(t, dir, "alone", trial)
+		n, err := guard.Sweep(t.Context(), t.TempDir())
+		require.NoError(t, err)
+		require.Zero(t, n)
+		require.True(t, alive(left))
 
-	m := guard.Mark{Worker: guard.WorkerID(dir), Trial: "mine", Attempt: 1}
-	g, cmd := start(t, m, t.TempDir(), "exec sleep 300")
-	n, err = guard.Sweep(t.Context(), dir)
-	require.NoError(t, err)
-	require.Positive(t, n)
-	require.False(t, alive(left))
-	require.True(t, alive(cmd.Process.Pid), "its worker lives")
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	_, err = g.End(t.Context())
-	require.NoError(t, err)
+		g, cmd := start(t, guard.Mark{Worker: guard.WorkerID(dir), Trial: "mine", Attempt: 1}, t.TempDir(), "exec sleep 300")
+		n, err = guard.Sweep(t.Context(), dir)
+		require.NoError(t, err)
+		require.Positive(t, n)
+		require.False(t, alive(left), trial)
+		require.True(t, alive(cmd.Process.Pid), "its worker lives")
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_, err = g.End(t.Context())
+		require.NoError(t, err)
+	}
 }
 
 func TestWatchdogIsStoppedTwice(t *testing.T) {

@@ -2,10 +2,12 @@ package guard
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,22 +27,53 @@ type Mark struct {
 
 // Environ is the mark as variables of an environment.
 func (m Mark) Environ() []string {
-	return []string{WorkerVariable + "=" + m.Worker, TrialVariable + "=" + m.Trial + "/" + strconv.Itoa(m.Attempt)}
+	return []string{WorkerVariable + "=" + m.Worker, TrialVariable + "=" + m.attempt()}
 }
+
+func (m Mark) attempt() string { return m.Trial + "/" + strconv.Itoa(m.Attempt) }
 
 // in tells whether an environment, as /proc gives it, carries the mark.
 func (m Mark) in(environ []string) bool {
-	if m.Worker == "" {
-		return false
-	}
-	both := m.Environ()
-	found := 0
-	for _, v := range environ {
-		if v == both[0] || v == both[1] {
-			found++
+	for _, v := range m.Environ() {
+		if !slices.Contains(environ, v) {
+			return false
 		}
 	}
-	return found == len(both)
+	return m.Worker != ""
+}
+
+// The mark is a number, too, that a process hands on to whatever it starts, be its environment what it may: see tag_linux.go.
+// From the top it has a one, and the hashes of the worker's folder, of the worker and of the attempt.
+const (
+	tagBit    = 1 << 62
+	tagFolder = 22
+	tagWorker = 20
+	tagTrial  = 20
+)
+
+// tag is the mark as a number; 0 without a worker.
+func (m Mark) tag() uint64 {
+	if m.Worker == "" {
+		return 0
+	}
+	return workerTag(m.Worker) | hash(m.attempt(), tagTrial)
+}
+
+// workerTag is the part of a tag that all trials of a worker share.
+func workerTag(worker string) uint64 {
+	folder, _, _ := strings.Cut(worker, ".")
+	return folderTag(folder) | hash(worker, tagWorker)<<tagTrial
+}
+
+// folderTag is the part of a tag that all workers of a folder share.
+func folderTag(folder string) uint64 {
+	return tagBit | hash(folder, tagFolder)<<(tagWorker+tagTrial)
+}
+
+// hash is the first bits of a text's hash.
+func hash(s string, bits int) uint64 {
+	sum := sha256.Sum256([]byte(s))
+	return binary.BigEndian.Uint64(sum[:8]) >> (64 - bits)
 }
 
 // WorkerID names this process as the worker of a folder of trials: the folder, the process's number and when it started, so
@@ -48,32 +81,19 @@ func (m Mark) in(environ []string) bool {
 func WorkerID(dir string) string {
 	pid := os.Getpid()
 	p, _ := read(pid) // where processes can't be read, the number has to do
-	return fmt.Sprintf("%s.%d.%d", folderID(dir), pid, p.start)
+	return workerID(folderID(dir), pid, p.start)
 }
 
-// folderID is the folder's part in the names of its workers.
+func workerID(folder string, pid int, start uint64) string {
+	return fmt.Sprintf("%s.%d.%d", folder, pid, start)
+}
+
+// folderID is the folder's part in the names of its workers. Numbers of processes mean something in one namespace only, and
+// two containers may know different folders by one path.
 func folderID(dir string) string {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}
-	sum := sha256.Sum256([]byte(dir))
+	sum := sha256.Sum256([]byte(dir + "\x00" + namespace()))
 	return hex.EncodeToString(sum[:8])
-}
-
-// gone tells whether the worker of an id no longer runs. An id that can't be read is nobody's business: not gone.
-func gone(id string) bool {
-	parts := strings.Split(id, ".")
-	if len(parts) != 3 {
-		return false
-	}
-	pid, err := strconv.Atoi(parts[1])
-	if err != nil {
-		return false
-	}
-	start, err := strconv.ParseUint(parts[2], 10, 64)
-	if err != nil {
-		return false
-	}
-	p, ok := read(pid)
-	return !ok || p.start != start || p.zombie
 }
