@@ -140,7 +140,7 @@ func (c *workers) handle(ctx context.Context, d jobs.Delivery) error {
 
 func (c *workers) finish(ctx context.Context, spec runtime.Spec, p events.TrialFinished) error {
 	p.Trial, p.Cycle, p.Model, p.Candidate, p.Attempt = spec.Trial, spec.Cycle, spec.Model, spec.Candidate.Name, 1
-	if p.Succeeded {
+	if p.Succeeded && p.Command == nil {
 		blob, err := c.w.Blobs.PutBytes(ctx, "trials/"+spec.Trial+"/model.onnx", onnx())
 		if err != nil {
 			return err
