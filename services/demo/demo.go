@@ -189,7 +189,7 @@ func (p *player) settle(ctx context.Context, last bool) error {
 		if err != nil {
 			return err
 		}
-		if d.Waiting <= most {
+		if p.sent-d.Accepted-d.Quarantined <= most {
 			m, err := p.model(ctx)
 			if err != nil {
 				return err
