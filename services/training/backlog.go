@@ -16,8 +16,8 @@ type backlog struct {
 }
 
 type entry struct {
-	revision uint64
-	demands  map[string]demand // by pool
+	doc     state.Document[book]
+	demands map[string]demand // by pool
 }
 
 // reset makes the index anew from all books.
@@ -35,9 +35,16 @@ func (l *backlog) put(doc state.Document[book]) {
 	demands := demandsOf(doc.Key, doc.Value.Cycle)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if doc.Revision >= l.models[doc.Key].revision {
-		l.models[doc.Key] = entry{doc.Revision, demands}
+	if doc.Revision >= l.models[doc.Key].doc.Revision {
+		l.models[doc.Key] = entry{doc, demands}
 	}
+}
+
+// book is the newest book of a model that was put. It must not be changed.
+func (l *backlog) book(model string) state.Document[book] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.models[model].doc
 }
 
 func demandsOf(model string, c *cycle) map[string]demand {

@@ -58,7 +58,7 @@ func (s *Service) plan(ctx context.Context, p events.CycleRequested) ([]study, e
 		if err != nil {
 			return nil, err
 		}
-		g, err := first(m, candidate)
+		g, err := first(m, p.Cycle, candidate)
 		if err != nil {
 			return nil, &recipe.Impossible{Reason: fmt.Sprintf("candidate %s: %v", candidate.Name, err)}
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -76,11 +77,7 @@ func (s *Service) dispatch(ctx context.Context) {
 // release queues trials of a model and then remembers that. Queued twice is harmless: the queue knows a job's id, and an attempt at a
 // finished trial gives its stored result.
 func (s *Service) release(ctx context.Context, t turn) error {
-	doc, err := s.docs.Get(ctx, t.model)
-	if err != nil {
-		return fmt.Errorf("release trials of %s: %w", t.model, err)
-	}
-	s.backlog.put(doc)
+	doc := s.backlog.book(t.model)
 	c := doc.Value.Cycle
 	if c == nil {
 		return nil
@@ -95,12 +92,17 @@ func (s *Service) release(ctx context.Context, t turn) error {
 		return fmt.Errorf("release trials of %s: %w", c.Cycle, err)
 	}
 	for i, spec := range specs {
-		if err := s.publish(ctx, spec); err != nil {
-			return errors.Join(err, s.released(ctx, c, places[:i]))
+		err := s.publish(ctx, spec)
+		if errors.Is(err, nats.ErrMaxPayload) {
+			return s.abandon(ctx, c, places, fmt.Sprintf("a trial that names %d segments is larger than the broker takes: "+
+				"use a sliding window, or make segments larger", len(spec.Segments)))
+		}
+		if err != nil {
+			return errors.Join(err, s.released(ctx, doc, places[:i]))
 		}
 	}
 	s.host.Crash(CrashPublished)
-	return s.released(ctx, c, places)
+	return s.released(ctx, doc, places)
 }
 
 func (s *Service) publish(ctx context.Context, spec runtime.Spec) error {
@@ -114,24 +116,36 @@ func (s *Service) publish(ctx context.Context, spec runtime.Spec) error {
 	return nil
 }
 
-// released remembers which trials are in the queue, unless the cycle has ended meanwhile.
-func (s *Service) released(ctx context.Context, c *cycle, places []place) error {
-	doc, err := s.docs.Decide(ctx, c.Model, events.Fact{}, s.host.Bus, func(b book, _ bool) (book, []events.Fact, error) {
-		if b.Cycle == nil || b.Cycle.Cycle != c.Cycle || len(places) == 0 {
-			return b, nil, state.ErrUnchanged
-		}
+// released remembers which trials of a book are in the queue, unless the cycle has ended meanwhile.
+func (s *Service) released(ctx context.Context, doc state.Document[book], places []place) error {
+	if len(places) == 0 {
+		return nil
+	}
+	id := doc.Value.Cycle.Cycle
+	mark := func(b book) book {
 		b = b.clone()
 		for _, at := range places {
 			if at.study < len(b.Cycle.Studies) && (at.study >= 0 || b.Cycle.Refit != nil) {
 				b.Cycle.at(at).Released = true
 			}
 		}
-		return b, nil, nil
-	})
-	s.backlog.put(doc)
-	if err != nil {
-		return fmt.Errorf("release trials of %s: %w", c.Cycle, err)
+		return b
 	}
+	next := doc
+	next.Value = mark(doc.Value)
+	next, err := s.docs.Update(ctx, next)
+	if errors.Is(err, state.ErrConflict) { // a result came in between
+		next, err = s.docs.Decide(ctx, doc.Key, events.Fact{}, s.host.Bus, func(b book, _ bool) (book, []events.Fact, error) {
+			if b.Cycle == nil || b.Cycle.Cycle != id {
+				return b, nil, state.ErrUnchanged
+			}
+			return mark(b), nil, nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("release trials of %s: %w", id, err)
+	}
+	s.backlog.put(next)
 	return nil
 }
 

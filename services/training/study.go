@@ -27,20 +27,20 @@ type generation struct {
 }
 
 // first is what a candidate's study begins with: one trial, or the first generation of its search.
-func first(spec *resource.ModelSpec, candidate resource.Candidate) (generation, error) {
+func first(spec *resource.ModelSpec, cycle string, candidate resource.Candidate) (generation, error) {
 	if candidate.Search == nil {
 		return generation{trials: []trial{{}}}, nil
 	}
-	return propose(spec, candidate.Search, nil)
+	return propose(spec, cycle, candidate, nil)
 }
 
 // propose asks the search for the generation after the results so far; none when the search is over.
-func propose(spec *resource.ModelSpec, s *resource.Search, done []search.Result) (g generation, err error) {
+func propose(spec *resource.ModelSpec, cycle string, candidate resource.Candidate, done []search.Result) (g generation, err error) {
 	primary, err := evaluation.Lookup(spec.Evaluation.Primary, spec.Task)
 	if err != nil {
 		return g, err
 	}
-	proposals, err := search.Next(s, spec.Seed, primary.Direction, done)
+	proposals, err := search.Next(candidate.Search, search.Seed(spec.Seed, cycle, candidate.Name), primary.Direction, done)
 	if err != nil {
 		return g, err
 	}
@@ -64,7 +64,7 @@ func (s *Service) follow(ctx context.Context, c *cycle, st study, spec *resource
 	if err != nil {
 		return generation{}, err
 	}
-	g, err := propose(spec, candidate.Search, done)
+	g, err := propose(spec, c.Cycle, candidate, done)
 	if err != nil || !fits(c, g) {
 		return generation{}, err
 	}
