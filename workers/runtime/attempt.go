@@ -16,8 +16,9 @@ import (
 )
 
 // try runs the attempt and returns its outcome. An error says that there is none, and the job goes on elsewhere: another
-// attempt has begun (jobs.ErrStale), the worker stops and has handed the job back (the context's error), or the platform had
-// trouble. Trouble ends in an outcome when there was too much of it: a trial without one would hold its cycle up.
+// attempt has begun (jobs.ErrStale), the worker stops and has handed the job back (the context's error), somebody killed the
+// trainer, or the platform had trouble. Trouble ends in an outcome when there was too much of it: a trial without one would hold
+// its cycle up.
 func (w *Worker) try(ctx context.Context, spec Spec, attempt jobs.Attempt) (events.TrialFinished, error) {
 	out, keeper, err := w.attemptOnce(ctx, spec, attempt)
 	switch {
@@ -95,8 +96,14 @@ func (w *Worker) attemptOnce(ctx context.Context, spec Spec, attempt jobs.Attemp
 	}, preface...)
 	ended()
 	out.Seconds, out.LogTail = w.o.Clock().Sub(began).Seconds(), tail
+	out.Reported, out.Curve, out.CodeDigest, out.Environment = result.Reported, result.Curve, result.CodeDigest, result.Environment
 	var failure *Failure
+	var stopped *Stopped
 	switch {
+	case errors.As(err, &stopped):
+		out.Reason, out.Stopped = stopped.Reason, true
+	case errors.As(err, &failure) && failure.Killed && attempt.Lost+1 < w.o.Tries:
+		return out, k, err
 	case errors.As(err, &failure):
 		out.Reason = failure.Reason
 	case errors.Is(err, ErrCancelled):

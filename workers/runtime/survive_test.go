@@ -332,3 +332,28 @@ func (s *shop) said(ty events.Type) (out []events.Fact) {
 	}
 	return out
 }
+
+// Somebody's kill -9 is no fault of the trainer, unless it happens again and again.
+func TestKilledTrainerGoesOn(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.options.Tries = 3
+	s.work()
+	s.publish(s.trial(`test -f "$TIDEMILL_CHECKPOINT_DIR/seen" || { touch "$TIDEMILL_CHECKPOINT_DIR/seen"; kill -KILL $$; }
+cp model.bin $SM_MODEL_DIR/model.onnx`, map[string][]byte{"model.bin": onnx(0.1, "probabilities")}))
+	_, p := s.finished()
+	require.True(t, p.Succeeded, p.Reason)
+	require.Equal(t, 2, p.Attempt)
+	require.Contains(t, s.log(p), "resumed from checkpoint 1 of attempt 1")
+	s.empty()
+
+	s = newShop(t)
+	s.options.Tries = 3
+	s.work()
+	s.publish(s.trial("echo here; kill -KILL $$", nil))
+	_, p = s.finished()
+	require.False(t, p.Succeeded)
+	require.Equal(t, 3, p.Attempt)
+	require.Contains(t, p.Reason, "the trainer was killed (SIGKILL)")
+	s.empty()
+}

@@ -70,7 +70,9 @@ func Look(dir string) (State, error) {
 	return s, nil
 }
 
-func unfinished(name string) bool { return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".tmp") }
+func unfinished(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".tmp")
+}
 
 // Same tells whether two looks saw the same.
 func (s State) Same(other State) bool {
