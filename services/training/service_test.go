@@ -233,10 +233,9 @@ func TestAThousandTrialsOfFortyModels(t *testing.T) {
 		require.NoError(t, err)
 		return len(keys) == models
 	})
-	asked := 0
 	crew, _ := employ(t, w, slots, func(s runtime.Spec) events.TrialFinished { return byRate(s) })
 	hosttest.Await(t, "some of them", func() bool { return len(crew.ids()) > 100 })
-	asked = len(crew.ids())
+	asked := len(crew.ids())
 	request(t, w, "urgent", 1, func(p *events.CycleRequested) { p.Manual = true })
 	trained(t, w, "urgent-1")
 	for _, name := range names {
