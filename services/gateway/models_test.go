@@ -34,7 +34,9 @@ func (p *place) story() (ready events.Fact) {
 	p.say(requested, events.TrialStartedType, "flight-delay", cycle, payload[events.TrialStarted](t, events.TrialStartedType, nil))
 	finished := p.say(requested, events.TrialFinishedType, "flight-delay", cycle, payload[events.TrialFinished](t, events.TrialFinishedType, nil))
 	trained := p.say(finished, events.CandidateTrainedType, "flight-delay", cycle, payload[events.CandidateTrained](t, events.CandidateTrainedType, nil))
-	approved := p.say(trained, events.CandidateApprovedType, "flight-delay", cycle, payload[events.CandidateApproved](t, events.CandidateApprovedType, nil))
+	approved := p.say(trained, events.CandidateApprovedType, "flight-delay", cycle, payload(t, events.CandidateApprovedType, func(c *events.CandidateApproved) {
+		c.Version.Version, c.URI, c.Judged = "3", "models/flight-delay/3", ""
+	}))
 	p.say(approved, events.RolloutStartedType, "flight-delay", cycle, payload[events.RolloutStarted](t, events.RolloutStartedType, nil))
 	ready = p.say(approved, events.ModelReadyType, "flight-delay", cycle, payload[events.ModelReady](t, events.ModelReadyType, nil))
 	last := p.say(ready, events.CycleEndedType, "flight-delay", cycle, payload(t, events.CycleEndedType, func(e *events.CycleEnded) {
