@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/tidemill/tidemill/core/evaluation"
 	"github.com/tidemill/tidemill/core/model"
 	"github.com/tidemill/tidemill/core/resource"
@@ -27,11 +29,16 @@ var ErrNoRows = errors.New("no rows to judge")
 
 // Versions opens versions and keeps the last few. It is safe for concurrent use.
 type Versions struct {
-	host *host.Host
+	host    *host.Host
+	life    context.Context // of what is being opened: it must not depend on whoever asked first
+	end     context.CancelFunc
+	loading singleflight.Group
+	loads   sync.WaitGroup
 
-	mu    sync.Mutex
-	open  map[string]*Version // by digest
-	order []string            // oldest first
+	mu     sync.Mutex
+	closed bool
+	open   map[string]*Version // by digest
+	order  []string            // oldest first
 }
 
 // Version is an opened version.
@@ -43,11 +50,17 @@ type Version struct {
 
 // New keeps versions of the host's store.
 func New(h *host.Host) *Versions {
-	return &Versions{host: h, open: map[string]*Version{}}
+	life, end := context.WithCancel(context.Background())
+	return &Versions{host: h, life: life, end: end, open: map[string]*Version{}}
 }
 
-// Close closes what is open; it waits for scoring under way.
+// Close closes what is open; what scores at the moment may end first.
 func (v *Versions) Close() {
+	v.mu.Lock()
+	v.closed = true
+	v.mu.Unlock()
+	v.end()
+	v.loads.Wait()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, x := range v.open {
@@ -56,29 +69,65 @@ func (v *Versions) Close() {
 	v.open, v.order = map[string]*Version{}, nil
 }
 
-// Open gives a version, its signature and digests verified. Call Release on it when done.
+// Open gives a version, its signature and digests verified. Call Release on it when done. One that is slow to open holds up
+// nobody who wants another.
 func (v *Versions) Open(ctx context.Context, ref events.Version) (*Version, error) {
+	for {
+		x, err := v.held(ref)
+		if x != nil || err != nil {
+			return x, err
+		}
+		select {
+		case done := <-v.loading.DoChan(ref.SHA256, func() (any, error) { return nil, v.load(ref) }):
+			if done.Err != nil {
+				return nil, fmt.Errorf("open version %s of %s: %w", ref.Version, ref.Model, done.Err)
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// held is an open version, which the caller holds from now on; nil when it has to be loaded first.
+func (v *Versions) held(ref events.Version) (*Version, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.closed {
+		return nil, fmt.Errorf("open version %s of %s: %w", ref.Version, ref.Model, context.Canceled)
+	}
 	if x, ok := v.open[ref.SHA256]; ok && x.scorer.Acquire() {
 		return x, nil
 	}
-	pkg, scorer, err := v.host.OpenVersion(ctx, ref)
+	return nil, nil
+}
+
+// load opens a version and keeps it.
+func (v *Versions) load(ref events.Version) error {
+	v.mu.Lock()
+	if v.closed {
+		v.mu.Unlock()
+		return context.Canceled
+	}
+	v.loads.Add(1)
+	v.mu.Unlock()
+	defer v.loads.Done()
+	pkg, scorer, err := v.host.OpenVersion(v.life, ref)
 	for try := 1; try < tries && unavailable(err); try++ {
-		pkg, scorer, err = v.host.OpenVersion(ctx, ref)
+		pkg, scorer, err = v.host.OpenVersion(v.life, ref)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open version %s of %s: %w", ref.Version, ref.Model, err)
+		return err
 	}
 	x := &Version{Manifest: pkg.Manifest, scorer: scorer}
 	for _, file := range pkg.Files {
 		x.Bytes += int64(len(file))
 	}
-	scorer.Acquire()
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.open[ref.SHA256] = x
 	v.order = append(v.order, ref.SHA256)
 	v.forget()
-	return x, nil
+	return nil
 }
 
 // forget closes the oldest versions of those that are too many.
@@ -92,7 +141,7 @@ func (v *Versions) forget() {
 		if len(v.order)-i > keep || x.Manifest.Predict != nil && commands > keepCommands {
 			delete(v.open, v.order[i])
 			v.order = slices.Delete(v.order, i, i+1)
-			go x.scorer.Close() // it ends a process, or waits for who still holds it
+			v.loads.Go(x.scorer.Close) // it may end a process
 		}
 	}
 }
