@@ -32,6 +32,14 @@ type Options struct {
 	Drain time.Duration
 	// Lease is how soon another worker gets the trial of one that fell silent; 0: the default. All of a pool must agree.
 	Lease time.Duration
+	// CheckpointEvery is how often the worker looks for new checkpoints; 0: the default.
+	CheckpointEvery time.Duration
+	// TrialUser is whom trainers run as: a name, uid or uid:gid; "": this process's own user. It takes root.
+	TrialUser string
+	// Venvs is where Python environments lie; "": the folder that TIDEMILL_VENVS names, or "venvs" in DataDir.
+	Venvs string
+	// Watchdog is the command of this program, which ends its trials when it is killed: see runtime.Options.
+	Watchdog []string
 	// Replicas of streams and documents on an external cluster.
 	Replicas int
 	// LeaseTTL is how long the lease of a deciding service outlives a dead holder; 0: the default.

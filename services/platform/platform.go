@@ -37,6 +37,7 @@ type process struct {
 	metrics *obs.Metrics
 	natsURL string
 	started time.Time
+	places  places
 	closers []func() error // what was opened, to be closed in reverse
 }
 
@@ -193,11 +194,10 @@ func (p *process) openLake(ctx context.Context) error {
 		return err
 	}
 	p.later(store.Close)
-	trials := filepath.Join(p.o.DataDir, "trials")
-	if err := os.MkdirAll(trials, 0o700); err != nil {
-		return fmt.Errorf("make the trials directory: %w", err)
+	if p.places, err = newPlaces(p.o); err != nil {
+		return err
 	}
-	engine, err := lake.OpenEngine(ctx, lake.EngineOptions{Dirs: []string{store.Dir(), trials}})
+	engine, err := lake.OpenEngine(ctx, lake.EngineOptions{Dirs: []string{store.Dir(), p.places.trials}})
 	if err != nil {
 		return err
 	}
@@ -211,6 +211,9 @@ func (p *process) openLake(ctx context.Context) error {
 		return err
 	}
 	p.host.Blobs, p.host.Engine = store, engine
+	if p.host.Command, err = p.commandOptions(); err != nil {
+		return err
+	}
 	p.host.Runtime, err = model.Load(library)
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/go-chi/chi/v5"
 
@@ -22,13 +21,13 @@ func newWorker(ctx context.Context, p *process, _ chi.Router) (lifecycle.Compone
 	if err != nil {
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
-	runner := runtime.NewRunner(rows.New(p.host.Engine, p.host.Blobs), p.host.Blobs, p.host.Runtime, runtime.Options{Dir: filepath.Join(p.o.DataDir, "trials")})
+	runner := p.newRunner(ctx, rows.New(p.host.Engine, p.host.Blobs))
 	name, err := os.Hostname()
 	if err != nil {
 		name = "worker"
 	}
 	return runtime.NewWorker(p.host.JS, attempts, p.host.Bus, p.host.Blobs, runner, runtime.WorkerOptions{
-		Name: fmt.Sprintf("%s-%d", name, os.Getpid()), Pool: p.o.Pool, Slots: p.o.Slots, Drain: p.o.Drain, AckWait: p.o.Lease,
+		Name: fmt.Sprintf("%s-%d", name, os.Getpid()), Pool: p.o.Pool, Slots: p.o.Slots, Drain: p.o.Drain, AckWait: p.o.Lease, Keep: p.o.CheckpointEvery,
 		Host: name, Version: p.o.Version, Presence: jobs.PresenceOptions{Replicas: p.o.Replicas},
 		Clock: p.host.Clock, Crash: p.host.Crash, Log: p.host.Log}), nil
 }

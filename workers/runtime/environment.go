@@ -65,7 +65,7 @@ func (p *pythons) version(ctx context.Context, path string, env []string, user *
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "--version")
 	cmd.Dir, cmd.Env = string(filepath.Separator), env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user.credential()}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user.Credential()}
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	if err != nil {

@@ -95,7 +95,7 @@ func (t *run) openModel(ctx context.Context) (model.Predictor, error) {
 		files[model.CodeFile] = code
 	}
 	mark := guard.Mark{Worker: t.worker, Trial: t.spec.Trial, Attempt: t.attempt}
-	p, err := command.Open(ctx, command.Options{Dir: filepath.Join(t.folders.scratch, "predict"), Path: t.o.Path, Env: mark.Environ(), User: t.o.User.credential(),
+	p, err := command.Open(ctx, command.Options{Dir: filepath.Join(t.folders.scratch, "predict"), Path: t.o.Path, Env: mark.Environ(), User: t.o.User.Credential(),
 		Environment: func(context.Context, string) (string, error) { return t.python.Bin, nil },
 		Log:         func(_ command.Name, line string) { t.out.line(line) }},
 		command.Name{Model: t.spec.Model}, *t.result.Predict, files, t.contract())

@@ -82,7 +82,7 @@ func (p process) start(name string, to *os.File, group *guard.Group) (*exec.Cmd,
 		cmd.Dir, cmd.Env = p.dir, p.env
 		cmd.Stdout, cmd.Stderr = to, to
 		cmd.SysProcAttr = newGroup()
-		cmd.SysProcAttr.Credential = p.user.credential()
+		cmd.SysProcAttr.Credential = p.user.Credential()
 		return cmd
 	}
 	cmd, held := command(), true

@@ -40,6 +40,9 @@ func (t *run) process(ctx context.Context) error {
 		return fmt.Errorf("open the trial's folder: %w", err)
 	}
 	defer root.Close()
+	if err := t.o.User.enter(filepath.Dir(t.folders.scratch)); err != nil {
+		return err
+	}
 	if err := t.o.User.own(t.folders.scratch, t.folders.checkpoints); err != nil {
 		return err
 	}

@@ -75,8 +75,8 @@ func lookUpUser(s string) (*User, error) {
 	return u, nil
 }
 
-// credential is the user as a command wants it; nil is nobody else.
-func (u *User) credential() *syscall.Credential {
+// Credential is the user as a command wants it; nil is nobody else.
+func (u *User) Credential() *syscall.Credential {
 	if u == nil {
 		return nil
 	}
@@ -106,6 +106,17 @@ func (u *User) own(folders ...string) error {
 		if err != nil {
 			return fmt.Errorf("give the trial's folders to its user: %w", err)
 		}
+	}
+	return nil
+}
+
+// enter lets the user pass through a folder.
+func (u *User) enter(folder string) error {
+	if u == nil {
+		return nil
+	}
+	if err := os.Chmod(folder, 0o711); err != nil {
+		return fmt.Errorf("let the trial's user reach its folders: %w", err)
 	}
 	return nil
 }

@@ -210,6 +210,9 @@ func (e *Environments) install(ctx context.Context, env Environment, python stri
 	if err := os.WriteFile(filepath.Join(env.Dir, venvMarker), nil, 0o644); err != nil {
 		return fmt.Errorf("make a Python environment: %w", err)
 	}
+	if !e.touch(env) {
+		return failed("the packages of %s were installed, but without an interpreter: %s is no Python that can make environments", RequirementsFile, python)
+	}
 	return nil
 }
 

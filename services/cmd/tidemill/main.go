@@ -13,12 +13,16 @@ import (
 
 	"github.com/tidemill/tidemill/services/cli"
 	"github.com/tidemill/tidemill/services/platform"
+	"github.com/tidemill/tidemill/workers/runtime/guard"
 )
 
 // version is set when the binary is built.
 var version = "dev"
 
 func main() {
+	if guard.ServeWatchdog(os.Args[1:], os.Stdin) {
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the process at once, as it would have ended without us.
 	context.AfterFunc(ctx, stop)
