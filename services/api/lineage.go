@@ -37,6 +37,8 @@ type Lineage struct {
 	Validation  map[string]float64 `json:"validation,omitempty"` // the platform's figures on the validation rows
 	Judged      map[string]float64 `json:"judged,omitempty"`     // on the rows that judged it
 	JudgedRows  int64              `json:"judgedRows,omitempty"`
+	// ChampionJudged are the figures of the champion of that time on the same rows as Judged.
+	ChampionJudged map[string]float64 `json:"championJudged,omitempty"`
 }
 
 // LineageData is which rows a version was trained on, and how they became features.
@@ -94,5 +96,6 @@ type LineagePackage struct {
 	Files     map[string]string `json:"files"`  // SHA-256 by name
 	SignedBy  string            `json:"signedBy,omitempty"`
 	CreatedAt time.Time         `json:"createdAt"`
-	Import    *events.Import    `json:"import,omitempty"` // a person brought it: nothing was trained
+	Command   []string          `json:"command,omitempty"` // answers instead of an ONNX model
+	Import    *events.Import    `json:"import,omitempty"`  // a person brought it: nothing was trained
 }

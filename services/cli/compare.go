@@ -53,7 +53,7 @@ type fileDiff struct {
 // metricDif is a metric of both. Better is the better version, "" when they are equal or nobody can tell.
 type metricDif struct {
 	Name   string   `json:"name"`
-	Rows   string   `json:"rows"` // validation, judged
+	Rows   string   `json:"rows"` // validation, judged, same rows
 	A      *float64 `json:"a"`
 	B      *float64 `json:"b"`
 	Better string   `json:"better,omitempty"`
@@ -62,8 +62,8 @@ type metricDif struct {
 func (a *app) compare() *cobra.Command {
 	c := &cobra.Command{Use: "compare MODEL@V1 MODEL@V2", Short: "Show what is different between two versions", Args: needs("MODEL@V1", "MODEL@V2"),
 		Long: "Show two versions side by side: their rows, code, hyperparameters, environment and metrics. ≠ marks what is different; of a\n" +
-			"metric it names the better version. Metrics are those of each version's own rows: only versions that were judged on the same\n" +
-			"rows can be compared by them.",
+			"metric it names the better version. Where one was champion when the other was judged, both figures are of the same rows;\n" +
+			"otherwise each is of the version's own rows, which may be easier or harder.",
 		Example:           "  tidemill compare flight-delay@1 flight-delay@2\n  tidemill compare flight-delay@1 2 -o json",
 		ValidArgsFunction: a.completeOne(a.modelNames)}
 	f := format(c)
@@ -111,8 +111,27 @@ func compareLineages(a, b api.Lineage) comparison {
 			pair("requirements", a.Code.Requirements, b.Code.Requirements), pair("seed", fmt.Sprint(a.Code.Seed), fmt.Sprint(b.Code.Seed)),
 		},
 		Files: []fileDiff{}, Params: compareMaps(values(a.Code.Params), values(b.Code.Params)), Runs: compareMaps(a.Environment, b.Environment),
-		Metrics: append(compareMetrics("validation", a, b, a.Validation, b.Validation), compareMetrics("judged", a, b, a.Judged, b.Judged)...),
+		Metrics: append(compareMetrics("validation", a, b, a.Validation, b.Validation), compareJudged(a, b)...),
 	}
+}
+
+// Rows of metrics.
+const (
+	ownRows  = "judged"    // each version's own
+	sameRows = "same rows" // one was champion when the other was judged
+)
+
+func compareJudged(a, b api.Lineage) []metricDif {
+	judgedBy := func(x, y api.Lineage) bool {
+		return len(y.ChampionJudged) > 0 && slices.ContainsFunc(y.Parents, func(p api.Parent) bool { return p.Kind == api.ParentChampion && p.Version == x.Version })
+	}
+	switch {
+	case judgedBy(a, b):
+		return compareMetrics(sameRows, a, b, b.ChampionJudged, b.Judged)
+	case judgedBy(b, a):
+		return compareMetrics(sameRows, a, b, a.Judged, a.ChampionJudged)
+	}
+	return compareMetrics(ownRows, a, b, a.Judged, b.Judged)
 }
 
 func values(params map[string]any) map[string]string {
@@ -239,7 +258,7 @@ func (a *app) compareText(g *render.Grid, c comparison) {
 		g.Text("")
 		g.Head(strings.ToUpper(title), "", c.Versions[0], c.Versions[1])
 		for _, x := range all {
-			mark := ""
+			mark := "="
 			if !x.Same {
 				mark = style.Warn("≠")
 			}
@@ -258,8 +277,14 @@ func (a *app) compareText(g *render.Grid, c comparison) {
 	}
 	g.Text("")
 	g.Head("METRIC", "ROWS", c.Versions[0], c.Versions[1], "BETTER")
+	own := false
 	for _, m := range c.Metrics {
 		g.Row(m.Name, m.Rows, figure(m.A), figure(m.B), m.Better)
+		own = own || m.Rows == ownRows
+	}
+	if own {
+		g.Text("")
+		g.Text("Each version was judged on rows of its own: these may be easier or harder.")
 	}
 }
 

@@ -137,3 +137,11 @@ spec:
     - {name: own, trainer: process, source: SOURCE, command: [python3, train.py]}
   evaluation: {primary: logloss, gates: [{metric: auc, min: 0.6}]}
 `
+
+// canonical is the only resource of a text as the platform stores it.
+func canonical(t *testing.T, yaml string) json.RawMessage {
+	t.Helper()
+	declared, err := resource.Parse([]byte(yaml), "")
+	require.NoError(t, err)
+	return declared[0].Canonical
+}

@@ -104,7 +104,7 @@ func lineageTree(l api.Lineage) node {
 	if l.Package.SignedBy != "" {
 		signed = l.Package.SignedBy
 	}
-	root = root.with("package", l.Package.URI, files.with("signed by", signed).children...)
+	root = root.with("package", l.Package.URI, files.with("answers by", strings.Join(l.Package.Command, " ")).with("signed by", signed).children...)
 	figures := node{}.with("validation", render.Figures(l.Validation, ""))
 	if len(l.Judged) > 0 {
 		figures = figures.with("judged", render.Figures(l.Judged, "")+", on "+render.Count(l.JudgedRows)+" rows")

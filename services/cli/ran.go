@@ -117,6 +117,9 @@ func (r ran) keep(dir string) error {
 	if len(r.result.ONNX) > 0 {
 		files[model.ModelFile] = r.result.ONNX
 	}
+	if len(r.result.Extras) > 0 {
+		files[model.ExtrasFile] = r.result.Extras
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return failed("", "can't write into %s: %s", dir, cause(err))
 	}

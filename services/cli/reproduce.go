@@ -50,6 +50,7 @@ type reproduced struct {
 	Identical bool         `json:"identical"` // bit by bit
 	First     string       `json:"first,omitempty"`
 	Different []difference `json:"different"`
+	File      string       `json:"file"`   // of the package that is compared
 	SHA256    string       `json:"sha256"` // of the version's model
 	Again     string       `json:"again"`  // of the one that was trained again
 	Metrics   []metricDif  `json:"metrics"`
@@ -92,7 +93,10 @@ func (a *app) again(ctx context.Context, name, keep string) (out reproduced, err
 // judgeAgain compares a version with the trial that trained it again.
 func judgeAgain(l api.Lineage, r ran) reproduced {
 	file, bytes := model.ModelFile, r.result.ONNX
-	out := reproduced{Model: l.Model, Version: l.Version, Kept: r.kept, SHA256: l.Package.Files[file], Again: events.SHA256(bytes), Different: []difference{}}
+	if len(l.Package.Command) > 0 {
+		file, bytes = model.ExtrasFile, r.result.Extras
+	}
+	out := reproduced{Model: l.Model, Version: l.Version, File: file, Kept: r.kept, SHA256: l.Package.Files[file], Again: events.SHA256(bytes), Different: []difference{}}
 	differ := func(in, what string, then, now any) {
 		if a, b := render.Value(then), render.Value(now); a != b {
 			out.Different = append(out.Different, difference{in, what, a, b})
@@ -122,7 +126,7 @@ func (a *app) reproducedText(g *render.Grid, r reproduced) {
 	style := a.style(a.Out)
 	name := r.Model + "@" + r.Version
 	if r.Identical {
-		g.Text(style.Good("bit-identical") + ": " + name + " was trained again to the same " + model.ModelFile + ", SHA-256 " + r.SHA256)
+		g.Text(style.Good("bit-identical") + ": " + name + " was trained again to the same " + r.File + ", SHA-256 " + r.SHA256)
 		for _, d := range r.Different {
 			g.Text(fmt.Sprintf("  though the %s was another: %s was %s, is %s", d.In, d.What, shortened(d.Then), shortened(d.Now)))
 		}

@@ -27,14 +27,14 @@ func (s *Service) lineage(ctx context.Context, name, version string) (api.Lineag
 		Trial: api.LineageTrial{Trial: t.Trial, Worker: t.Worker, Attempt: t.Attempt, Seconds: t.Seconds, Refit: m.refit != nil},
 		Code:  api.LineageCode{Candidate: t.Candidate, Trainer: l.Trainer, Params: t.Params, Seed: l.Seed, Digest: t.CodeDigest, Blob: t.Code},
 		Package: api.LineagePackage{URI: p.URI(), SHA256: p.SHA256, Files: p.Manifest.Files, SignedBy: p.SignedBy, CreatedAt: p.Manifest.CreatedAt,
-			Import: m.request.Import}}
+			Command: t.Command, Import: m.request.Import}}
 	if out.Code.Params == nil {
 		out.Code.Params = l.Params
 	}
 	if v, _, ok := s.projection.Version(name, out.Version); ok {
 		out.State = v.State
 		if v.Verdict != nil {
-			out.Judged, out.JudgedRows = v.Verdict.Metrics, v.Verdict.Rows
+			out.Judged, out.JudgedRows, out.ChampionJudged = v.Verdict.Metrics, v.Verdict.Rows, v.Verdict.ChampionMetrics
 		}
 	}
 	if err := s.lineageCode(ctx, m, &out.Code); err != nil {

@@ -62,8 +62,12 @@ func Open(ctx context.Context, client *call.Client, keys string, getenv func(str
 	if err != nil {
 		return b, err
 	}
+	venvs := getenv("TIDEMILL_VENVS")
+	if venvs == "" {
+		venvs = filepath.Join(cache, "venvs")
+	}
 	b.runner = runtime.NewRunner(rows.New(b.engine, b.cache), blobs{b.own, b.remote}, ort, runtime.Options{Dir: filepath.Join(b.work, "trials"),
-		Venvs: filepath.Join(cache, "venvs"), Getenv: getenv, Keys: ring})
+		Venvs: venvs, Getenv: getenv, Keys: ring})
 	return b, nil
 }
 
