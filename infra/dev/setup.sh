@@ -7,7 +7,7 @@
 #   onnxruntime  the ONNX Runtime library, in the cache folder and in bin/lib
 #   npm          the locked npm packages of the dashboard and the browser tests
 #   chromium     a browser for the browser tests
-#   python       the Python environment of examples/sklearn
+#   python       the Python environment of the examples in Python
 #   lint         golangci-lint, in .tools/bin
 #   gotools      govulncheck, in .tools/bin
 #   all          all of these (the default)

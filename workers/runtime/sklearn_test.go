@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -97,10 +95,6 @@ func (f flights) Export(ctx context.Context, q runtime.Query, path, format strin
 // the same figures.
 func TestScikitLearnExample(t *testing.T) {
 	t.Parallel()
-	made, err := exec.CommandContext(t.Context(), "../../infra/dev/python-venv.sh", "../../examples/sklearn").Output()
-	require.NoError(t, err, "the environment of examples/sklearn could not be made")
-	venv := strings.TrimSpace(string(made))
-
 	b := newBench(t)
 	source, err := runtime.PackSource("../../examples/sklearn")
 	require.NoError(t, err)
@@ -109,7 +103,7 @@ func TestScikitLearnExample(t *testing.T) {
 	ort, err := model.Load("")
 	require.NoError(t, err)
 	runner := runtime.NewRunner(openFlights(t, b.dir), b.blobs, ort, runtime.Options{
-		Dir: b.dir, Path: filepath.Join(venv, "bin") + ":" + os.Getenv("PATH")})
+		Dir: b.dir, Venvs: venvs(t)})
 
 	linear := builtin()
 	linear.Features, linear.Label = flightsFeatures, "delay >= 15"
