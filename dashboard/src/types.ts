@@ -119,7 +119,11 @@ export interface Snapshot {
 export interface Trial {
   trial: string;
   candidate: string;
-  state: "queued" | "running" | "succeeded" | "failed";
+  state: "queued" | "running" | "succeeded" | "stopped" | "failed";
+  number?: number;
+  refit?: boolean;
+  rank?: number;
+  winner?: boolean;
   attempt: number;
   worker?: string;
   phase?: string;
@@ -158,6 +162,7 @@ export interface Cycle {
   manual?: boolean;
   state: CycleState;
   trials: Trial[] | null;
+  queued?: number;
   version?: string;
   verdict?: Verdict;
   outcome?: string;

@@ -23,7 +23,7 @@ export function liveTrials(c: Cycle, heard: ProgressByTrial): Trial[] {
 }
 
 function merge(t: Trial, p: Progress | undefined): Trial {
-  if (!p || p.attempt < t.attempt || t.state === "succeeded" || t.state === "failed") return t;
+  if (!p || p.attempt < t.attempt || ["succeeded", "stopped", "failed"].includes(t.state)) return t;
   const out: Trial = { ...t, state: "running", attempt: p.attempt, phase: p.phase, fraction: p.fraction };
   if (p.message) out.message = p.message;
   if (p.metrics) out.reported = { ...t.reported, ...p.metrics };
@@ -33,5 +33,5 @@ function merge(t: Trial, p: Progress | undefined): Trial {
 
 /** Trials are named "<cycle>-<candidate>-<n>". */
 function candidateOf(p: Progress): string {
-  return p.trial.startsWith(`${p.cycle}-`) ? p.trial.slice(p.cycle.length + 1).replace(/-\d+$/, "") : p.trial;
+  return p.trial.startsWith(`${p.cycle}-`) ? p.trial.slice(p.cycle.length + 1).replace(/-(\d+|refit)$/, "") : p.trial;
 }

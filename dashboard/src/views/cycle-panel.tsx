@@ -1,7 +1,7 @@
 import type { Cycle } from "../types";
 import { Ago, Outcome } from "../ui/bits";
 import { Dialog } from "../ui/dialog";
-import { count, eventTime, hash, metric, metricName, span, words } from "../words/format";
+import { count, eventTime, hash, metric, metricName, span, trialName, words } from "../words/format";
 import { windowOf } from "../words/sentence";
 import { Gates } from "./gates";
 
@@ -21,7 +21,7 @@ export function CyclePanel({ cycle: c, onClose }: { cycle: Cycle; onClose: () =>
       <ul class="plain">
         {(c.trials ?? []).map((t) => (
           <li key={t.trial}>
-            <b>{t.candidate}</b> {t.state}{t.seconds ? ` in ${span(t.seconds)}` : ""}
+            <b>{trialName(t)}</b> {t.state}{t.winner && ", the best"}{t.seconds ? ` in ${span(t.seconds)}` : ""}
             {t.validation && <span class="quiet"> {Object.entries(t.validation).slice(0, 4).map(([k, v]) => `${metricName(k)} ${metric(v)}`).join(", ")}</span>}
             {t.reason && <p class="bad-ink">{t.reason}</p>}
           </li>

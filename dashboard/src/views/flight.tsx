@@ -2,7 +2,7 @@ import { useLive } from "../app";
 import { liveTrials } from "../state/progress";
 import type { Cycle, CycleState, Model, Trial } from "../types";
 import { Ago, Section } from "../ui/bits";
-import { metric, metricName, words } from "../words/format";
+import { metric, metricName, trialName, words } from "../words/format";
 import { windowOf } from "../words/sentence";
 
 const path: [CycleState, string][] = [
@@ -40,7 +40,7 @@ function TrialRow({ trial: t }: { trial: Trial }) {
   return (
     <div class="trial">
       <div class="trial-line">
-        <b id={id}>{t.candidate}</b>
+        <b id={id}>{trialName(t)}</b>
         <span>{t.state === "running" ? (t.phase ?? "running") : t.state}{t.attempt > 1 && `, attempt ${t.attempt}`}</span>
         {t.worker && <span class="quiet">{t.worker}</span>}
         <span class="trial-figures">{figures.map(([k, v]) => <span key={k}>{metricName(k)} {metric(v)}</span>)}</span>

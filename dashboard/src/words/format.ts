@@ -108,6 +108,12 @@ const metricNames: Record<string, string> = {
   mape: "MAPE", wape: "WAPE", r2: "R²", brier: "Brier", normalizedEntropy: "normalized entropy",
 };
 
+/** The candidate, with the number of its trial from the second one on. */
+export function trialName(t: { candidate: string; number?: number; refit?: boolean }): string {
+  if (t.refit) return `${t.candidate}, refit`;
+  return (t.number ?? 0) > 1 ? `${t.candidate} ${t.number}` : t.candidate;
+}
+
 export function metricName(m: string): string {
   return metricNames[m] ?? words(m);
 }
