@@ -274,7 +274,11 @@ func (w *watching) below() []string {
 // cycleLines are a cycle in flight, with a bar for each trial.
 func cycleLines(c api.Cycle) []string {
 	out := []string{"  " + c.Cycle + " " + c.State + ": " + causes(c.CycleRequested.Causes)}
-	for _, t := range c.Trials {
+	shown := c.Trials
+	if len(shown) > maxBars {
+		shown = slices.DeleteFunc(slices.Clone(shown), func(t api.Trial) bool { return t.State != "running" })
+	}
+	for _, t := range shown {
 		note := t.Phase
 		if t.Message != "" {
 			note += ", " + t.Message
@@ -282,7 +286,25 @@ func cycleLines(c api.Cycle) []string {
 		if t.State != "running" {
 			note = t.State
 		}
-		out = append(out, fmt.Sprintf("    %-16s %s %3.0f%%  %s", t.Candidate, render.Bar(t.Fraction, 24), 100*t.Fraction, note))
+		out = append(out, fmt.Sprintf("    %-16s %s %3.0f%%  %s", barName(t), render.Bar(t.Fraction, 24), 100*t.Fraction, note))
+	}
+	if len(c.Trials) > maxBars || c.Queued > inState(c.Trials, "queued") {
+		out = append(out, fmt.Sprintf("    %d succeeded, %d stopped, %d failed, %d queued", inState(c.Trials, "succeeded"),
+			inState(c.Trials, "stopped"), inState(c.Trials, "failed"), c.Queued))
 	}
 	return out
+}
+
+// maxBars is how many trials have a bar each; of more only those that run have one.
+const maxBars = 8
+
+// barName is the candidate, with the number of its trial from the second one on.
+func barName(t api.Trial) string {
+	switch {
+	case t.Refit:
+		return t.Candidate + " refit"
+	case t.Number > 1:
+		return fmt.Sprintf("%s %d", t.Candidate, t.Number)
+	}
+	return t.Candidate
 }
