@@ -70,6 +70,7 @@ type Badge struct {
 	js  jetstream.JetStream
 	o   PresenceOptions
 	key string
+	kv  jetstream.KeyValue // Run's own; nil until it is open
 
 	mu      sync.Mutex
 	now     Presence
@@ -121,11 +122,14 @@ func (b *Badge) show(ctx context.Context) {
 	b.mu.Lock()
 	text, err := json.Marshal(b.now)
 	b.mu.Unlock()
+	if err == nil && b.kv == nil {
+		b.kv, err = b.o.bucket(ctx, b.js)
+	}
 	if err == nil {
-		var kv jetstream.KeyValue
-		if kv, err = b.o.bucket(ctx, b.js); err == nil {
-			_, err = kv.Put(ctx, b.key, text)
-		}
+		_, err = b.kv.Put(ctx, b.key, text)
+	}
+	if err != nil {
+		b.kv = nil // it may be gone with a broker that lost its disk
 	}
 	if err != nil && ctx.Err() == nil {
 		b.o.Logger.Warn("the worker can't tell that it is there", zap.Error(err))

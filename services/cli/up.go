@@ -30,8 +30,11 @@ type Connection struct {
 	Slots       int
 	Drain       time.Duration // that trials may go on when the process is asked to stop
 	Lease       time.Duration // after which another worker gets the trial of one that fell silent
-	LogLevel    string        // "": the caller's choice
-	LogFormat   string        // "": by whether a person looks
+	TrialUser   string
+	// CheckpointEvery is how often the worker looks for new checkpoints.
+	CheckpointEvery time.Duration
+	LogLevel        string // "": the caller's choice
+	LogFormat       string // "": by whether a person looks
 }
 
 // UpOptions are the flags of up.
@@ -60,6 +63,8 @@ const (
 
 	defaultDrain = 30 * time.Second // of a worker
 	defaultLease = 10 * time.Second
+
+	defaultCheckpointEvery = 2 * time.Second
 )
 
 func (a *app) up() *cobra.Command {
@@ -169,6 +174,8 @@ func connect(c *cobra.Command, o *Connection, drain time.Duration) {
 	f.IntVar(&o.Slots, "slots", 1, "trials that the worker runs at once")
 	f.DurationVar(&o.Drain, "drain", drain, "how long trials may go on after SIGTERM; then they are handed to another worker")
 	f.DurationVar(&o.Lease, "lease", defaultLease, "how soon another worker gets the trial of one that fell silent; all of a pool need the same")
+	f.StringVar(&o.TrialUser, "trial-user", "", "`USER` that trainers run as: a name, uid or uid:gid; this takes root (default: whoever runs tidemill)")
+	f.DurationVar(&o.CheckpointEvery, "checkpoint-every", defaultCheckpointEvery, "how often new checkpoints of trials are looked for, and stored")
 	f.StringVar(&o.LogLevel, "log-level", "", "debug, info, warn or error (default: warn on a terminal, else info)")
 	f.StringVar(&o.LogFormat, "log-format", "", "console or json (default: console on a terminal, else json)")
 	// These fail for flags that aren't there.
@@ -185,6 +192,8 @@ func connect(c *cobra.Command, o *Connection, drain time.Duration) {
 			return wrongly("", "--slots must be at least 1")
 		case o.Drain < 0:
 			return wrongly("", "--drain must not be negative")
+		case o.CheckpointEvery < 10*time.Millisecond:
+			return wrongly("", "--checkpoint-every must be at least 10ms")
 		case o.Lease < time.Second:
 			return wrongly("", "--lease must be at least 1s")
 		case before != nil:

@@ -21,7 +21,7 @@ func TestUpHandsItsFlagsOn(t *testing.T) {
 		got.Ready = nil
 		return got
 	}
-	plain := cli.UpOptions{Connection: cli.Connection{DataDir: ".tidemill", Replicas: 1, Pool: "default", Slots: 1, Lease: 10 * time.Second},
+	plain := cli.UpOptions{Connection: cli.Connection{DataDir: ".tidemill", Replicas: 1, Pool: "default", Slots: 1, Lease: 10 * time.Second, CheckpointEvery: 2 * time.Second},
 		HTTP: "127.0.0.1:8080", NATS: "127.0.0.1:4222", Targets: []string{"all"}}
 	require.Equal(t, plain, up())
 
@@ -48,8 +48,8 @@ func TestWorkerHandsItsFlagsOn(t *testing.T) {
 	require.Zero(t, x.run(t.Context(), nil, "worker", "--pool", "gpu", "--slots", "2", "--nats-url", "nats://n:1", "--nats-token", "t", "--blob-url", "s3://b",
 		"--trusted-key", "a.pub", "--trusted-key", "b.pub", "--drain", "5m"))
 	require.Equal(t, cli.Connection{DataDir: ".tidemill", NATSURL: "nats://n:1", NATSToken: "t", BlobURL: "s3://b", Replicas: 1, Pool: "gpu", Slots: 2,
-		Drain: 5 * time.Minute, Lease: 10 * time.Second, TrustedKeys: []string{"a.pub", "b.pub"}}, got.Connection)
-	for _, wrong := range [][]string{{"--drain", "-1s"}, {"--lease", "10ms"}} {
+		Drain: 5 * time.Minute, Lease: 10 * time.Second, CheckpointEvery: 2 * time.Second, TrustedKeys: []string{"a.pub", "b.pub"}}, got.Connection)
+	for _, wrong := range [][]string{{"--drain", "-1s"}, {"--lease", "10ms"}, {"--checkpoint-every", "0s"}} {
 		require.Equal(t, 2, newTerminal(false).run(t.Context(), nil, append([]string{"worker", "--nats-url", "n", "--blob-url", "b"}, wrong...)...))
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/tidemill/tidemill/services/cli"
 	"github.com/tidemill/tidemill/services/demo"
 	"github.com/tidemill/tidemill/services/platform"
+	"github.com/tidemill/tidemill/workers/runtime/guard"
 )
 
 // up runs the platform, or some of its targets, and the demo when it was asked for.
@@ -77,9 +78,12 @@ func worker(ctx context.Context, o cli.WorkerOptions) error {
 // options are what up and worker share. Secrets may come from the environment: one in a flag shows in the process list.
 func options(c cli.Connection) platform.Options {
 	p := platform.Options{DataDir: c.DataDir, NATSURL: c.NATSURL, NATSToken: c.NATSToken, BlobURL: c.BlobURL, Replicas: c.Replicas, TrustedKeys: c.TrustedKeys,
-		Pool: c.Pool, Slots: c.Slots, Drain: c.Drain, Lease: c.Lease, Version: version, Token: os.Getenv("TIDEMILL_TOKEN")} // replicas of gateway and serving share it
+		Pool: c.Pool, Slots: c.Slots, TrialUser: c.TrialUser, Drain: c.Drain, Lease: c.Lease, CheckpointEvery: c.CheckpointEvery, Version: version, Token: os.Getenv("TIDEMILL_TOKEN")} // replicas of gateway and serving share it
 	if p.NATSToken == "" && p.NATSURL != "" {
 		p.NATSToken = os.Getenv("TIDEMILL_NATS_TOKEN")
+	}
+	if self, err := guard.Self(); err == nil { // without one, what a killed worker leaves is ended by its next start
+		p.Watchdog = self
 	}
 	return p
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -116,7 +117,8 @@ func Pack(dir string, s State, to io.Writer) error {
 }
 
 func add(archive *tar.Writer, root *os.Root, f File) error {
-	from, err := root.Open(f.Name)
+	// A trainer might put a pipe where the file was: nobody waits for it.
+	from, err := root.OpenFile(f.Name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrChanged
 	}
@@ -124,6 +126,9 @@ func add(archive *tar.Writer, root *os.Root, f File) error {
 		return err
 	}
 	defer from.Close()
+	if info, err := from.Stat(); err != nil || !info.Mode().IsRegular() {
+		return errors.Join(err, ErrChanged)
+	}
 	if err := archive.WriteHeader(&tar.Header{Name: f.Name, Mode: int64(f.Mode), Size: f.Size, ModTime: f.Time, Format: tar.FormatPAX}); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -70,12 +71,17 @@ func TestChangesAreSeen(t *testing.T) {
 		"longer":  func() { write(t, dir, "a", "one more") },
 		"touched": func() { require.NoError(t, os.Chtimes(filepath.Join(dir, "a"), time.Time{}, time.Unix(1, 0))) },
 		"another": func() { write(t, dir, "b", "") },
-		"gone":    func() { require.NoError(t, os.Remove(filepath.Join(dir, "a"))) },
+		"a pipe": func() {
+			require.NoError(t, os.Remove(filepath.Join(dir, "a")))
+			require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "a"), 0o600))
+		},
+		"gone": func() { require.NoError(t, os.Remove(filepath.Join(dir, "a"))) },
 	} {
 		change()
 		require.False(t, before.Same(look(t, dir)), name)
 		require.ErrorIs(t, checkpoint.Pack(dir, before, io.Discard), checkpoint.ErrChanged, name)
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, "b")))
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, "a")))
 		write(t, dir, "a", "one")
 		require.NoError(t, os.Chtimes(filepath.Join(dir, "a"), before[0].Time, before[0].Time))
 		require.True(t, before.Same(look(t, dir)))
