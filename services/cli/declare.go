@@ -60,6 +60,11 @@ func (a *app) send(ctx context.Context, files []string, dry bool) (api.List[api.
 	if err != nil {
 		return out, err
 	}
+	return a.sendTo(ctx, client, b, dry)
+}
+
+// sendTo applies a bundle, or only compares it.
+func (a *app) sendTo(ctx context.Context, client *call.Client, b bundle, dry bool) (out api.List[api.Applied], err error) {
 	query := url.Values{"file": {b.name}}
 	if dry {
 		query.Set("dryRun", "true")

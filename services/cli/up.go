@@ -28,9 +28,9 @@ type Connection struct {
 	TrustedKeys []string
 	Pool        string
 	Slots       int
+	TrialUser   string
 	Drain       time.Duration // that trials may go on when the process is asked to stop
 	Lease       time.Duration // after which another worker gets the trial of one that fell silent
-	TrialUser   string
 	// CheckpointEvery is how often the worker looks for new checkpoints.
 	CheckpointEvery time.Duration
 	LogLevel        string // "": the caller's choice
@@ -44,8 +44,11 @@ type UpOptions struct {
 	SigningKey string // file; "": one in DataDir
 	Targets    []string
 	Demo       bool
-	Once       bool   // with Demo: to its end in a temporary data directory, and a summary as the last line of Out
-	Shuffle    uint64 // with Demo: the control
+	Once       bool     // with Demo: to its end in a temporary data directory, and a summary as the last line of Out
+	Shuffle    uint64   // with Demo: the control
+	With       []string // with Demo: files of declarations
+	// Declare applies what is in With; nil when there is nothing.
+	Declare func(ctx context.Context, api *call.Client) error
 	// Ready is to be called when everything runs; it tells the person at the terminal.
 	Ready func(Running)
 }
@@ -82,6 +85,16 @@ func (a *app) up() *cobra.Command {
 				return err
 			}
 			o.Ready = func(r Running) { a.announce(r) }
+			if len(o.With) > 0 {
+				b, err := a.bundleOf(o.With)
+				if err != nil {
+					return err
+				}
+				o.Declare = func(ctx context.Context, client *call.Client) error {
+					_, err := a.sendTo(ctx, client, b, false)
+					return err
+				}
+			}
 			err := a.Up(c.Context(), o)
 			if o.Once { // it has an end of its own
 				return err
@@ -97,6 +110,8 @@ func (a *app) up() *cobra.Command {
 	f.StringSliceVar(&o.Targets, "target", []string{"all"}, "targets to run, separated by commas")
 	f.BoolVar(&o.Demo, "demo", false, "play half a year of real flights through it")
 	f.BoolVar(&o.Once, "once", false, "with --demo: in a temporary data directory, to the end; the last line is a summary as JSON")
+	f.StringArrayVar(&o.With, "with", nil, "with --demo: `FILE` of declarations that come after the built-in ones, a model with another trainer for example; may be repeated")
+	_ = c.MarkFlagFilename("with", "yaml", "yml")
 	f.Uint64Var(&o.Shuffle, "shuffle", 0, "with --demo: shuffle everything but the dates by this seed, as a control")
 	_ = f.MarkHidden("shuffle") // fails for a flag that isn't there
 	_ = c.RegisterFlagCompletionFunc("target", fixed(append([]string{"all"}, a.Targets...)...))
@@ -106,6 +121,9 @@ func (a *app) up() *cobra.Command {
 func (a *app) checkUp(c *cobra.Command, o *UpOptions) error {
 	if (o.Once || o.Shuffle != 0) && !o.Demo {
 		return wrongly("tidemill up --demo --once", "--once goes with --demo")
+	}
+	if len(o.With) > 0 && !o.Demo {
+		return wrongly("tidemill up --demo --with "+o.With[0], "--with goes with --demo; a running Tidemill takes declarations by 'tidemill apply'")
 	}
 	for _, t := range o.Targets {
 		if t == "all" || slices.Contains(a.Targets, t) {
@@ -172,9 +190,9 @@ func connect(c *cobra.Command, o *Connection, drain time.Duration) {
 	f.StringArrayVar(&o.TrustedKeys, "trusted-key", nil, "`FILE` with a public key whose signatures on model packages are trusted; may be repeated")
 	f.StringVar(&o.Pool, "pool", "default", "pool whose trials the worker takes")
 	f.IntVar(&o.Slots, "slots", 1, "trials that the worker runs at once")
+	f.StringVar(&o.TrialUser, "trial-user", "", "`USER` that trainers run as: a name, uid or uid:gid; this takes root (default: whoever runs tidemill)")
 	f.DurationVar(&o.Drain, "drain", drain, "how long trials may go on after SIGTERM; then they are handed to another worker")
 	f.DurationVar(&o.Lease, "lease", defaultLease, "how soon another worker gets the trial of one that fell silent; all of a pool need the same")
-	f.StringVar(&o.TrialUser, "trial-user", "", "`USER` that trainers run as: a name, uid or uid:gid; this takes root (default: whoever runs tidemill)")
 	f.DurationVar(&o.CheckpointEvery, "checkpoint-every", defaultCheckpointEvery, "how often new checkpoints of trials are looked for, and stored")
 	f.StringVar(&o.LogLevel, "log-level", "", "debug, info, warn or error (default: warn on a terminal, else info)")
 	f.StringVar(&o.LogFormat, "log-format", "", "console or json (default: console on a terminal, else json)")

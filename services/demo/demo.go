@@ -35,6 +35,8 @@ type Options struct {
 	API *call.Client
 	// Publish stores rows of the dataset and returns the ROWS sequence of the last.
 	Publish func(ctx context.Context, rows [][]byte) (uint64, error)
+	// Declare, when not nil, applies declarations that come after the built-in ones.
+	Declare func(ctx context.Context, api *call.Client) error
 	// Pause is the least time between two segments of the stream; 0 plays as fast as cycles allow.
 	Pause time.Duration
 	// Shuffle, when not 0, is the seed that shuffles everything but the dates.
@@ -53,6 +55,7 @@ type player struct {
 	sent    int64
 	asked   []LastWeek
 	said    map[string]bool // cycles that were told
+	static  string          // the first champion's version
 }
 
 // Run plays the demo to its end and sums it up.
@@ -91,6 +94,9 @@ func (p *player) declare(ctx context.Context) error {
 	for _, a := range applied.Items {
 		p.say("%s %s %s", a.Kind, a.Name, a.Action)
 	}
+	if p.o.Declare != nil {
+		return p.o.Declare(ctx, p.o.API)
+	}
 	return nil
 }
 
@@ -117,6 +123,7 @@ func (p *player) first(ctx context.Context) ([]flight, error) {
 			return nil, err
 		}
 		if m.Champion != nil && m.Cycle == nil {
+			p.static = m.Champion.Version.Version
 			return p.flights[n:], nil
 		}
 		if m.Cycles[events.OutcomeFailed]+m.Cycles[events.OutcomeRejected] > 0 {

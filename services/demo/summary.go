@@ -51,7 +51,7 @@ func (p *player) sum(ctx context.Context) (Summary, error) {
 	if s.Continuous, err = p.figures(ctx, ""); err != nil {
 		return s, err
 	}
-	if s.Static, err = p.figures(ctx, "1"); err != nil {
+	if s.Static, err = p.figures(ctx, p.static); err != nil {
 		return s, err
 	}
 	cycles, err := call.Get[api.List[api.Cycle]](ctx, p.o.API, "/api/v1/models/"+model+"/cycles", nil)

@@ -79,11 +79,11 @@ func worker(ctx context.Context, o cli.WorkerOptions) error {
 func options(c cli.Connection) platform.Options {
 	p := platform.Options{DataDir: c.DataDir, NATSURL: c.NATSURL, NATSToken: c.NATSToken, BlobURL: c.BlobURL, Replicas: c.Replicas, TrustedKeys: c.TrustedKeys,
 		Pool: c.Pool, Slots: c.Slots, TrialUser: c.TrialUser, Drain: c.Drain, Lease: c.Lease, CheckpointEvery: c.CheckpointEvery, Version: version, Token: os.Getenv("TIDEMILL_TOKEN")} // replicas of gateway and serving share it
-	if p.NATSToken == "" && p.NATSURL != "" {
-		p.NATSToken = os.Getenv("TIDEMILL_NATS_TOKEN")
-	}
 	if self, err := guard.Self(); err == nil { // without one, what a killed worker leaves is ended by its next start
 		p.Watchdog = self
+	}
+	if p.NATSToken == "" && p.NATSURL != "" {
+		p.NATSToken = os.Getenv("TIDEMILL_NATS_TOKEN")
 	}
 	return p
 }
@@ -140,7 +140,7 @@ func play(ctx context.Context, o cli.UpOptions, e platform.Endpoint) error {
 		return err
 	}
 	defer c.Close()
-	d := demo.Options{API: call.New(e.HTTP, e.Token), Shuffle: o.Shuffle, Out: os.Stderr, Infer: true,
+	d := demo.Options{API: call.New(e.HTTP, e.Token), Shuffle: o.Shuffle, Out: os.Stderr, Infer: true, Declare: o.Declare,
 		Publish: func(ctx context.Context, rows [][]byte) (uint64, error) {
 			batch := make([]any, len(rows))
 			for i, r := range rows {
