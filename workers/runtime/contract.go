@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -41,9 +40,9 @@ func foldersIn(scratch, checkpoints string) folders {
 		output: filepath.Join(scratch, "output"), temp: filepath.Join(scratch, "tmp"), checkpoints: checkpoints}
 }
 
-// make makes them. The built-in trainer needs none.
+// make makes them, but for those of rows. The built-in trainer needs none.
 func (f folders) make() error {
-	for _, dir := range []string{f.code, f.train, f.validation, f.model, f.output, f.temp, f.checkpoints} {
+	for _, dir := range []string{f.code, f.model, f.output, f.temp, f.checkpoints} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make the trial's folders: %w", err)
 		}
@@ -56,15 +55,6 @@ const (
 	trainChannel      = "train"
 	validationChannel = "validation"
 )
-
-// export writes the rows of one channel and counts them.
-func (t *run) export(ctx context.Context, q Query, dir, channel string) (int64, error) {
-	n, err := t.data.Export(ctx, q, filepath.Join(dir, t.spec.file(channel)), t.spec.format())
-	if err != nil {
-		return 0, fmt.Errorf("export %s rows: %w", channel, err)
-	}
-	return n, nil
-}
 
 // describe writes schema.json beside the rows of a channel. Classes are those of the training rows: what the model must answer for.
 func (t *run) describe(dir, channel string, rows int64) error {

@@ -3,10 +3,10 @@ package runtime
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,11 +20,6 @@ const HyperparametersFile = "hyperparameters.json"
 // and the hyperparameters. A [*Failure] says why there is nothing to see.
 func LayOut(ctx context.Context, data Data, s Spec, dir string) error {
 	f := folders{train: filepath.Join(dir, trainChannel), validation: filepath.Join(dir, validationChannel)}
-	for _, dir := range []string{f.train, f.validation} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("lay out rows: %w", err)
-		}
-	}
 	t := &run{Runner: &Runner{data: data}, spec: s, folders: f}
 	if err := t.layOut(ctx); err != nil {
 		return err
@@ -54,28 +49,53 @@ func (t *run) layOut(ctx context.Context) error {
 	}
 	t.train.Features, t.weight = shape.Features, shape.Weight
 	all, whole := errgroup.WithContext(ctx)
-	all.Go(func() (err error) { t.rows, err = t.export(whole, training, t.folders.train, trainChannel); return err })
+	classes := sync.OnceValue(func() error { return t.classes(whole, training) })
+	if t.spec.Task == resource.TaskMulticlass {
+		all.Go(classes) // they are counted meanwhile
+	}
 	var held int64
 	all.Go(func() (err error) {
-		held, err = t.export(whole, validation, t.folders.validation, validationChannel)
+		t.rows, err = t.channel(whole, training, t.folders.train, trainChannel, classes)
 		return err
 	})
+	all.Go(func() (err error) {
+		held, err = t.channel(whole, validation, t.folders.validation, validationChannel, classes)
+		return err
+	})
+	if err := all.Wait(); err != nil {
+		return err
+	}
+	return t.enough(t.rows, held)
+}
+
+// channel makes the folder of a channel with its rows and schema.json, and counts the rows.
+func (t *run) channel(ctx context.Context, q Query, dir, channel string, classes func() error) (int64, error) {
+	fail := func(err error) (int64, error) { return 0, fmt.Errorf("export %s rows: %w", channel, err) }
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fail(err)
+	}
+	n, err := t.data.Export(ctx, q, filepath.Join(dir, t.spec.file(channel)), t.spec.format())
+	if err != nil {
+		return fail(err)
+	}
+	if err := classes(); err != nil {
+		return 0, err
+	}
+	return n, t.describe(dir, channel, n)
+}
+
+// classes finds out what a model must answer for.
+func (t *run) classes(ctx context.Context, training Query) error {
 	switch t.spec.Task {
 	case resource.TaskBinary:
 		t.train.Classes = []string{"false", "true"}
 	case resource.TaskMulticlass:
-		all.Go(func() error { return t.summarize(whole, training) })
-	}
-	if err := all.Wait(); err != nil {
-		return err
-	}
-	if t.summary != nil && t.spec.Task == resource.TaskMulticlass {
+		if err := t.summarize(ctx, training); err != nil {
+			return err
+		}
 		t.train.Classes = t.summary.Classes
 	}
-	if err := t.enough(t.rows, held); err != nil {
-		return err
-	}
-	return errors.Join(t.describe(t.folders.train, trainChannel, t.rows), t.describe(t.folders.validation, validationChannel, held))
+	return nil
 }
 
 // training is the query of the training rows. Balanced weights of classes depend on how many rows each has.

@@ -309,11 +309,11 @@ func (t *run) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := t.folders.make(); err != nil {
-		return err
-	}
 	all, whole := errgroup.WithContext(ctx)
 	all.Go(func() error {
+		if err := t.folders.make(); err != nil {
+			return err
+		}
 		if err := t.code(whole); err != nil {
 			return err
 		}
@@ -337,21 +337,23 @@ func (t *run) enough(train, validation int64) error {
 
 // holdOut reads the rows that score the model, counts those that will judge it, and finds out what nobody needed to know of the
 // training rows before.
-func (t *run) holdOut(ctx context.Context) (err error) {
-	if t.validate, err = t.data.Extract(ctx, t.spec.query(t.spec.Validation)); err != nil {
-		return err
-	}
-	if err := t.enough(t.rows, int64(t.validate.Batch.N)); err != nil {
-		return err
-	}
-	if t.spec.Candidate.Trainer == TrainerProcess {
-		if err := t.summarize(ctx, t.spec.training()); err != nil {
+func (t *run) holdOut(ctx context.Context) error {
+	all, whole := errgroup.WithContext(ctx)
+	all.Go(func() (err error) {
+		if t.validate, err = t.data.Extract(whole, t.spec.query(t.spec.Validation)); err != nil {
 			return err
 		}
+		return t.enough(t.rows, int64(t.validate.Batch.N))
+	})
+	if t.spec.Candidate.Trainer == TrainerProcess {
+		all.Go(func() error { return t.summarize(whole, t.spec.training()) })
 	}
-	test, err := t.data.Summarize(ctx, t.spec.query(t.spec.Test))
-	t.result.TestRows = test.Rows
-	return err
+	all.Go(func() error {
+		test, err := t.data.Summarize(whole, t.spec.query(t.spec.Test))
+		t.result.TestRows = test.Rows
+		return err
+	})
+	return all.Wait()
 }
 
 // score computes the platform's own figures on the validation rows.
