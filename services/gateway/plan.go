@@ -134,7 +134,8 @@ func (s *Service) planVersion(ctx context.Context, model, version string) (spec 
 
 // planCandidate is a trial of a candidate: of a cycle, or of the one that would begin now.
 func (s *Service) planCandidate(ctx context.Context, r catalog.Resource, w TrialWish) (spec runtime.Spec, err error) {
-	request, chosen := events.CycleRequested{}, ""
+	var request events.CycleRequested
+	chosen := ""
 	if w.Cycle == "" {
 		request, err = s.nextRequest(r)
 	} else {
