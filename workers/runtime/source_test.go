@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,6 +39,68 @@ func TestPackSource(t *testing.T) {
 	_, tail, err := b.run(context.Background(), s)
 	require.Error(t, err)
 	require.Equal(t, []string{"lib/deep/x.py", ".", "..", "lib", "train.py"}, tail)
+}
+
+// packedAs packs files as nobody should: with any names, types and sizes.
+func packedAs(t testing.TB, headers ...tar.Header) []byte {
+	var out bytes.Buffer
+	zip := gzip.NewWriter(&out)
+	w := tar.NewWriter(zip)
+	for _, h := range headers {
+		require.NoError(t, w.WriteHeader(&h))
+		_, err := io.CopyN(w, zeros{}, h.Size)
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	require.NoError(t, zip.Close())
+	return out.Bytes()
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// What is no source of files, or holds far more than it seems to, fails the trial with a reason.
+func TestSourceThatIsNone(t *testing.T) {
+	t.Parallel()
+	for words, b := range map[string][]byte{
+		"can't be used":              []byte("no archive"),
+		"can't be used: unpack: not": packedAs(t, tar.Header{Name: "link", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}),
+		"more than a source may":     packedAs(t, tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 40 << 20}, tar.Header{Name: "b", Typeflag: tar.TypeReg, Size: 40 << 20}),
+	} {
+		require.Less(t, len(b), 1<<20)
+		require.ErrorContains(t, (&bench{t: t, blobs: &memory{}, dir: t.TempDir()}).ofSource(b), words)
+	}
+}
+
+// ofSource runs a trial whose source is some bytes, and returns how it failed.
+func (b *bench) ofSource(packed []byte) error {
+	b.options = runtime.Options{Dir: b.dir}
+	s := b.trial("exit 0", nil)
+	blob, err := b.blobs.PutBytes(context.Background(), "odd", packed)
+	require.NoError(b.t, err)
+	s.Code = &blob
+	_, _, err = b.run(context.Background(), s)
+	var failure *runtime.Failure
+	require.ErrorAs(b.t, err, &failure)
+	return err
+}
+
+// Whatever a source is, unpacking it ends the trial with a reason or leaves it to its command, and touches nothing else.
+func FuzzSource(f *testing.F) {
+	f.Add([]byte("no archive"))
+	f.Add(packedAs(f, tar.Header{Name: "../up", Typeflag: tar.TypeReg, Size: 1}))
+	f.Add(packedAs(f, tar.Header{Name: "link", Typeflag: tar.TypeSymlink, Linkname: ".."}, tar.Header{Name: "link/up", Typeflag: tar.TypeReg, Size: 1}))
+	f.Add(packedAs(f, tar.Header{Name: "train.sh", Typeflag: tar.TypeReg, Size: 10}))
+	f.Fuzz(func(t *testing.T, packed []byte) {
+		b := newBench(t)
+		b.ofSource(packed)
+		entries, err := os.ReadDir(filepath.Dir(b.dir))
+		require.NoError(t, err)
+		for _, e := range entries {
+			require.True(t, e.IsDir(), e.Name())
+		}
+	})
 }
 
 // A source that would write outside of its folder is refused.
