@@ -110,7 +110,7 @@ func (a *app) up() *cobra.Command {
 	f.StringSliceVar(&o.Targets, "target", []string{"all"}, "targets to run, separated by commas")
 	f.BoolVar(&o.Demo, "demo", false, "play half a year of real flights through it")
 	f.BoolVar(&o.Once, "once", false, "with --demo: in a temporary data directory, to the end; the last line is a summary as JSON")
-	f.StringArrayVar(&o.With, "with", nil, "with --demo: `FILE` of declarations that come after the built-in ones, a model with another trainer for example; may be repeated")
+	f.StringArrayVar(&o.With, "with", nil, "with --demo: `FILE` of declarations to apply after the built-in ones; may be repeated")
 	_ = c.MarkFlagFilename("with", "yaml", "yml")
 	f.Uint64Var(&o.Shuffle, "shuffle", 0, "with --demo: shuffle everything but the dates by this seed, as a control")
 	_ = f.MarkHidden("shuffle") // fails for a flag that isn't there
