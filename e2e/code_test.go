@@ -141,6 +141,33 @@ func TestCodeTravelsByItsDigest(t *testing.T) {
 	}
 }
 
+// TestRefitsAndWarmStartsAreReproduced, too: what they were made from is known.
+func TestRefitsAndWarmStartsAreReproduced(t *testing.T) {
+	t.Parallel()
+	m := withChampion(t)
+	declared := harness.Declared{NewRows: 1_000_000, Window: "sliding: {rows: 2000}"}
+	yaml := strings.Replace(declared.ModelYAML(), "  rollout:", "  refit: true\n  rollout:", 1) + "---\n" +
+		strings.Replace(declared.PolicyYAML(), "  window:", "  warmStart: true\n  window:", 1)
+	require.Contains(t, yaml, "refit: true")
+	require.Contains(t, yaml, "warmStart: true")
+	m.Apply(yaml)
+	m.Must("publish", "visits", writeRows(t, m, "more.ndjson", 3000, 4000))
+	m.Settled("visits", "buyers", 4000, codeWithin)
+	m.Must("retrain", "buyers", "--wait")
+	champion := lineageOf(t, m, "buyers")
+	require.True(t, champion.Trial.Refit)
+	kinds := []string{}
+	for _, p := range champion.Parents {
+		kinds = append(kinds, p.Kind)
+	}
+	require.Contains(t, kinds, api.ParentRefitOf)
+	require.Contains(t, kinds, api.ParentWarmStart)
+	judged := champion.Parents[0].Version
+	require.NotEqual(t, champion.Data.TrainRows, lineageOf(t, m, "buyers@"+judged).Data.ValidationRows)
+	require.Contains(t, m.Must("reproduce", "buyers"), "bit-identical")
+	require.Contains(t, m.Must("reproduce", "buyers@"+judged), "bit-identical")
+}
+
 // TestReproduceTellsTheFirstDifference when rows are gone, or the code does not do the same twice.
 func TestReproduceTellsTheFirstDifference(t *testing.T) {
 	t.Parallel()
