@@ -49,7 +49,7 @@ func (s *Service) plan(ctx context.Context, p events.CycleRequested) ([]study, e
 		return nil, err
 	}
 	if p.Import != nil {
-		spec := recipe.Import(base, *p.Import)
+		spec := recipe.Import(base, *p.Import, m.Candidates[0].Pool)
 		return []study{{Candidate: spec.Candidate.Name, Pool: spec.Candidate.Pool, Trials: []trial{{}}}}, nil
 	}
 	var out []study
@@ -70,7 +70,7 @@ func (s *Service) plan(ctx context.Context, p events.CycleRequested) ([]study, e
 // spec is a trial of the cycle as its worker is told of it, on the rows of base.
 func (c *cycle) spec(base runtime.Spec, m *resource.ModelSpec, at place) (runtime.Spec, error) {
 	if c.Import != nil {
-		spec := recipe.Import(base, *c.Import)
+		spec := recipe.Import(base, *c.Import, m.Candidates[0].Pool)
 		spec.Cause = c.Cause
 		return spec, nil
 	}

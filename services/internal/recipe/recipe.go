@@ -125,15 +125,12 @@ func Refit(base runtime.Spec, candidate resource.Candidate, params map[string]an
 	return base
 }
 
-// Import is the trial that takes a person's model instead of training one.
-func Import(base runtime.Spec, brought events.Import) runtime.Spec {
-	base = Trial(base, resource.Candidate{Name: events.ImportedCandidate, Trainer: runtime.TrainerImport, Pool: DefaultPool}, nil, 1)
+// Import is the trial that takes a person's model instead of training one, on a worker of a pool that the model's trials go to.
+func Import(base runtime.Spec, brought events.Import, pool string) runtime.Spec {
+	base = Trial(base, resource.Candidate{Name: events.ImportedCandidate, Trainer: runtime.TrainerImport, Pool: pool}, nil, 1)
 	base.Import, base.WarmStart = &brought, nil
 	return base
 }
-
-// DefaultPool is where trials run that name none.
-const DefaultPool = "default"
 
 // LastSeen is the latest event time that a range can hold: timestamps have microseconds.
 func LastSeen(r runtime.Range) time.Time { return r.To.Add(-time.Microsecond) }
