@@ -59,8 +59,8 @@ race: onnxruntime testrun ## run the unit tests under the race detector
 
 SOAK ?= 10
 .PHONY: soak
-soak: build testrun ## repeat the stories of crashes and takeovers (SOAK=10 times)
-	@$(TESTRUN) -timeout 0 -count $(SOAK) -run 'Killed|TakenOver' ./e2e
+soak: build testrun ## repeat the stories of crashes and takeovers (SOAK=10 times), with 100 kills over 30 cycles each time
+	@TIDEMILL_CYCLES=30 TIDEMILL_KILLS=100 $(TESTRUN) -timeout 0 -count $(SOAK) -run 'Killed|TakenOver|HandedOn' ./e2e
 
 .PHONY: bench
 bench: build ## measure the binary against what it is built on, side by side in one run
