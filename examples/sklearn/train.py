@@ -81,13 +81,15 @@ def export(pipeline, features, path):
         (f["name"], (FloatTensorType if f["kind"] == "numeric" else StringTensorType)([None, 1]))
         for f in features
     ]
+    # Without a name of its own the graph gets a random one: the same model would have other bytes each time.
     model = convert_sklearn(
         pipeline,
+        "classifier",
         initial_types=inputs,
         options={id(pipeline): {"zipmap": False}},
         target_opset={"": 17, "ai.onnx.ml": 3},
     )
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def main():

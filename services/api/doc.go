@@ -22,6 +22,14 @@
 //	GET    /api/v1/models/{m}/metrics               → List[MetricPoint]; ?bucket=7d&version=&from=&to=
 //	GET    /api/v1/models/{m}/why                   → Why; ?version=
 //	GET    /api/v1/models/{m}/why-not               → WhyNot
+//	GET    /api/v1/models/{m}/lineage               → Lineage; ?version=
+//	GET    /api/v1/models/{m}/trial                 → Plan: a trial as a worker is told it; ?candidate=&window=&cycle= or ?version=
+//	GET    /api/v1/models/{m}/snapshot              a tar of what a trainer would see; the same parameters
+//	GET    /api/v1/trials/{trial}                   → TrialDetail
+//	GET    /api/v1/trials/{trial}/log               text; ?follow=true
+//	PUT    /api/v1/code/{sha256}                    a packed source folder → events.Blob; HEAD: is it stored?
+//	PUT    /api/v1/imports/{sha256}                 an ONNX model → events.Blob; HEAD: is it stored?
+//	GET    /api/v1/blobs/{key}                      bytes that facts name: segments, code, models, what trials left
 //	POST   /api/v1/models/{m}/retrain               Retrain  → Asked
 //	POST   /api/v1/models/{m}/rollback              Rollback → Asked
 //	POST   /api/v1/models/{m}/pause | /resume       Pause | nothing → Asked
