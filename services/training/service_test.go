@@ -182,6 +182,36 @@ func TestStoppedTrialsAndUndefinedFigures(t *testing.T) {
 	require.Equal(t, "late-1-boost-4", trained(t, w, request(t, w, "late", 1)).Trial, "a figure beats none, a stopped trial is no candidate")
 }
 
+// TestHalvingTrainsTheBestWithMore has figures that are better with less of the resource: only the last rung competes.
+func TestHalvingTrainsTheBestWithMore(t *testing.T) {
+	t.Parallel()
+	w := world(t)
+	w.Apply(t, declared("late", `  candidates:
+    - name: boost
+      trainer: process
+      command: [x]
+      search: {method: halving, trials: 13, space: {lr: {float: [0, 1]}}, halving: {param: epochs, min: 1, max: 9}}
+`))
+	train(t, w)
+	crew, _ := employ(t, w, 4, func(s runtime.Spec) events.TrialFinished {
+		out := byRate(s)
+		out.Validation["rmse"] += s.Params["epochs"].(float64)
+		return out
+	})
+	got := trained(t, w, request(t, w, "late", 1))
+	byEpochs := map[any][]float64{}
+	for _, s := range crew.trials() {
+		byEpochs[s.Params["epochs"]] = append(byEpochs[s.Params["epochs"]], s.Params["lr"].(float64))
+	}
+	require.Len(t, byEpochs[1.0], 9)
+	require.Len(t, byEpochs[3.0], 3)
+	require.Len(t, byEpochs[9.0], 1)
+	require.Subset(t, byEpochs[1.0], byEpochs[3.0])
+	require.Subset(t, byEpochs[3.0], byEpochs[9.0])
+	require.Equal(t, "late-1-boost-13", got.Trial)
+	require.Equal(t, 9.0, packaged(t, w, got.Version).Lineage.Params["epochs"])
+}
+
 func TestTrialsAreReleasedByTheSlotsThatThereAre(t *testing.T) {
 	t.Parallel()
 	w := world(t)

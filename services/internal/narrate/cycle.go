@@ -56,6 +56,9 @@ func trialFinished(p events.TrialFinished) string {
 	if !p.Succeeded {
 		return sentence("candidate %s failed to train%s", p.Candidate, because(p.Reason))
 	}
+	if p.Stopped {
+		return sentence("candidate %s was stopped early after %s s: others did better", p.Candidate, Figure(p.Seconds))
+	}
 	figures := Figures(p.Validation, "")
 	if figures != "" {
 		figures = "; on " + Rows(p.ValidationRows) + " kept for validation: " + figures
