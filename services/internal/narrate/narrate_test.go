@@ -18,7 +18,7 @@ func TestEveryTypeHasASentence(t *testing.T) {
 		events.ModelReadyType:      "Version 3 of flight-delay is champion instead of version 2 (auc 0.641, logloss 0.489 on the rows it was judged on).",
 		events.SegmentWrittenType:  "Segment 27 of flights was written with 2,000 rows, 3 refused (2 range, 1 type).",
 		events.CycleRequestedType:  "Cycle flight-delay-3 was requested to train on the 54,000 rows of flights (sliding 28d): 11,000 new rows are 25.6% of the champion's 43,000.",
-		events.TrialFinishedType:   "Candidate logistic was stopped early after 2.5 s: others did better.",
+		events.TrialFinishedType:   "Candidate logistic was stopped early after 2.500 s: others did better.",
 		events.PolicyEvaluatedType: "The policy of flight-delay requested flight-delay-3.",
 	}
 	for _, ty := range events.Types() {
