@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/tidemill/tidemill/events"
 )
 
 // set finds resources by kind and name.
@@ -82,7 +84,13 @@ func (s set) policy(r Resource) Errors {
 		return Errors{s.missing(r, path("spec", "model"), KindModel, r.Policy.Model)}
 	}
 	d := s[KindDataset][m.Model.Dataset]
-	return s.trigger(r, path("spec", "when"), r.Policy.When, m, d)
+	errs := s.trigger(r, path("spec", "when"), r.Policy.When, m, d)
+	if r.Policy.Window.Method == events.SampleBalanced && m.Model.Task == TaskRegression {
+		p := path("spec", "window", "sample", "method")
+		errs = append(errs, r.error(p, fmt.Sprintf("%s: the model %s is a regression, which has no classes to balance", p, m.Metadata.Name),
+			"use method: "+events.SampleReservoir))
+	}
+	return errs
 }
 
 func (s set) trigger(r Resource, p pointer, t Trigger, m, d Resource) Errors {

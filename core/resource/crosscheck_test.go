@@ -45,6 +45,25 @@ func TestCrossCheck(t *testing.T) {
 	require.ErrorContains(t, resource.CrossCheck(append(rs, second...)), "p.yaml:5:15: the model flight-delay has a policy already: flight-delay")
 }
 
+func TestBalancedSampleNeedsClasses(t *testing.T) {
+	t.Parallel()
+	rs := load(t, flights)
+	for i := range rs {
+		if rs[i].Policy != nil {
+			rs[i].Policy.Window = resource.Window{Sample: 1000, Method: "balanced"}
+		}
+	}
+	require.NoError(t, resource.CrossCheck(rs))
+	for i := range rs {
+		if rs[i].Model != nil {
+			rs[i].Model.Task = resource.TaskRegression
+		}
+	}
+	err := resource.CrossCheck(rs)
+	require.ErrorContains(t, err, "spec.window.sample.method: the model flight-delay is a regression, which has no classes to balance")
+	require.ErrorContains(t, err, "use method: reservoir")
+}
+
 func TestCheckDelete(t *testing.T) {
 	t.Parallel()
 	rs := load(t, flights)

@@ -104,7 +104,7 @@ export interface Version {
   verdict?: Verdict;
 }
 
-export type WindowWire = { expanding?: object; sliding?: { duration?: string; rows?: number; segments?: number } };
+export type WindowWire = { expanding?: object; sliding?: { duration?: string; rows?: number; segments?: number }; sample?: { rows: number; method?: string } };
 
 export interface Snapshot {
   id: string;

@@ -16,6 +16,7 @@ describe("sentence", () => {
     ["segment.observed", { ordinal: 2 }, "Segment 2 seen; there is no champion yet to score it"],
     ["cycle.ended", { cycle: "m-2", outcome: "rejected", reason: "worse" }, "Cycle m-2 rejected: worse"],
     ["retrain.asked", { by: "admin", window: { sliding: { duration: "7d" } } }, "Retraining asked by admin on the last 7d"],
+    ["retrain.asked", { by: "admin", window: { sample: { rows: 5000, method: "balanced" } } }, "Retraining asked by admin on 5,000 rows drawn, as many of each class"],
     ["alert.raised", { kind: "drift", message: "distance moved" }, "Drift alert: distance moved"],
     ["trial.finished", { candidate: "logistic", succeeded: false, reason: "exit 1" }, "Training of logistic failed: exit 1"],
   ])("%s", (short, data, want) => expect(sentence(fact(short, data))).toBe(want));

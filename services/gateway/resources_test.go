@@ -73,6 +73,7 @@ func TestWrongDeclarationsSayWhere(t *testing.T) {
 		{"now", "distance, origin\n", "distance, now() AS now\n", []string{"f.yaml:17:", "now"}},
 		{"reads a file", "distance, origin\n", "(SELECT count(*) FROM read_csv('/etc/passwd')) AS n\n", []string{"f.yaml:17:"}},
 		{"label in features", "distance, origin\n", "delay\n", []string{"f.yaml:17:", "delay"}},
+		{"weight", "  label: delay >= 15\n", "  label: delay >= 15\n  weight: speed * 2\n", []string{"f.yaml:19:", "weight near", "no column \"speed\""}},
 		{"label", "label: delay >= 15", "label: delay + 15", []string{"f.yaml:18:", "boolean"}},
 	}
 	for _, c := range cases {

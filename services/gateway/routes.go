@@ -99,6 +99,10 @@ type window struct {
 		Rows     int64  `json:"rows,omitempty"`
 		Segments int64  `json:"segments,omitempty"`
 	} `json:"sliding,omitempty"`
+	Sample *struct {
+		Rows   int64  `json:"rows"`
+		Method string `json:"method,omitempty" enum:"reservoir,balanced"`
+	} `json:"sample,omitempty"`
 }
 
 type cloudEvent struct {

@@ -36,7 +36,7 @@ export function RetrainDialog({ model, onAsked, onClose }: Props) {
         {choice === "other" && (
           <label>Window
             <input value={other} required onInput={(e) => setOther(e.currentTarget.value)} aria-describedby="window-help" />
-            <span id="window-help" class="quiet">For example <code>sliding 36h</code>, <code>sliding 50000rows</code>, <code>sliding 12segments</code></span>
+            <span id="window-help" class="quiet">For example <code>sliding 36h</code>, <code>sliding 50000rows</code>, <code>sliding 12segments</code>, <code>sample 50000rows balanced</code></span>
           </label>
         )}
         <label>Reason <span class="quiet">optional, kept in the ledger</span>

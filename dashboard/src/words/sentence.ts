@@ -32,6 +32,8 @@ function windowText(w: Data): string {
   if (str(s, "duration")) return `the last ${str(s, "duration")}`;
   if (num(s, "rows")) return `the last ${count(num(s, "rows"))} rows`;
   if (num(s, "segments")) return `the last ${plural(num(s, "segments"), "segment")}`;
+  const drawn = obj(w, "sample");
+  if (num(drawn, "rows")) return `${count(num(drawn, "rows"))} rows drawn${str(drawn, "method") === "balanced" ? ", as many of each class" : ""}`;
   return "all rows";
 }
 
