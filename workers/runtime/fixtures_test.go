@@ -17,10 +17,20 @@ import (
 	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/workers/runtime"
+	"github.com/tidemill/tidemill/workers/runtime/guard"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if guard.ServeWatchdog(os.Args[1:], os.Stdin) {
+		return
+	}
+	if dir := os.Getenv(workerVariable); dir != "" {
+		beWorker(dir)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var start = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 
@@ -47,6 +57,13 @@ func (t table) rows(q runtime.Query) runtime.Rows {
 		out.Batch.Columns[0].Numeric = append(out.Batch.Columns[0].Numeric, x)
 		out.Batch.Columns[1].Text = append(out.Batch.Columns[1].Text, place)
 		out.Label = append(out.Label, label)
+		if q.ClassWeight != nil {
+			w, ok := q.ClassWeight[out.Classes[int(label)]]
+			if !ok {
+				w = 1
+			}
+			out.Weight = append(out.Weight, w)
+		}
 		out.Time = append(out.Time, at.UnixMicro())
 	}
 	return out

@@ -86,23 +86,6 @@ func (b *bench) ofSource(packed []byte) error {
 	return err
 }
 
-// Whatever a source is, unpacking it ends the trial with a reason or leaves it to its command, and touches nothing else.
-func FuzzSource(f *testing.F) {
-	f.Add([]byte("no archive"))
-	f.Add(packedAs(f, tar.Header{Name: "../up", Typeflag: tar.TypeReg, Size: 1}))
-	f.Add(packedAs(f, tar.Header{Name: "link", Typeflag: tar.TypeSymlink, Linkname: ".."}, tar.Header{Name: "link/up", Typeflag: tar.TypeReg, Size: 1}))
-	f.Add(packedAs(f, tar.Header{Name: "train.sh", Typeflag: tar.TypeReg, Size: 10}))
-	f.Fuzz(func(t *testing.T, packed []byte) {
-		b := newBench(t)
-		b.ofSource(packed)
-		entries, err := os.ReadDir(filepath.Dir(b.dir))
-		require.NoError(t, err)
-		for _, e := range entries {
-			require.True(t, e.IsDir(), e.Name())
-		}
-	})
-}
-
 // A source that would write outside of its folder is refused.
 func TestSourceThatLeadsOut(t *testing.T) {
 	t.Parallel()
