@@ -85,6 +85,9 @@ func (a *app) exportTo(ctx context.Context, model string, query url.Values, to s
 	if err != nil {
 		return err
 	}
+	if a.IsTerminal(a.Err) {
+		a.note("the platform prepares the rows …")
+	}
 	resp, err := client.Do(ctx, http.MethodGet, "/api/v1/models/"+url.PathEscape(model)+"/snapshot", query, nil, "application/x-tar")
 	if err != nil {
 		return err

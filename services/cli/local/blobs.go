@@ -12,8 +12,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tidemill/tidemill/core/lake"
 	"github.com/tidemill/tidemill/events"
@@ -87,19 +91,36 @@ func (m *Missing) Error() string {
 	return fmt.Sprintf("segments %s of %s are no longer stored", strings.Trim(fmt.Sprint(m.Ordinals), "[]"), m.Dataset)
 }
 
-// Fetch brings segments into the cache. got is told of every byte that arrives. The error is a [*Missing] when some are gone.
+// atOnce is how many segments are fetched at the same time.
+const atOnce = 4
+
+// Fetch brings segments into the cache. got is told of every byte that arrives, by several goroutines. The error is a [*Missing] when
+// some are gone.
 func (b *Bench) Fetch(ctx context.Context, segments []events.Segment, got io.Writer) error {
+	var mu sync.Mutex
 	var missing Missing
+	all, whole := errgroup.WithContext(ctx)
+	all.SetLimit(atOnce)
 	for _, s := range segments {
-		err := b.fetch(ctx, s.Parquet, got)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			missing.Dataset, missing.Ordinals = s.Dataset, append(missing.Ordinals, s.Ordinal)
-		case err != nil:
-			return fmt.Errorf("fetch segment %d of %s: %w", s.Ordinal, s.Dataset, err)
-		}
+		all.Go(func() error {
+			err := b.fetch(whole, s.Parquet, got)
+			if errors.Is(err, fs.ErrNotExist) {
+				mu.Lock()
+				defer mu.Unlock()
+				missing.Dataset, missing.Ordinals = s.Dataset, append(missing.Ordinals, s.Ordinal)
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("fetch segment %d of %s: %w", s.Ordinal, s.Dataset, err)
+			}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return err
 	}
 	if len(missing.Ordinals) > 0 {
+		slices.Sort(missing.Ordinals)
 		return &missing
 	}
 	return nil
