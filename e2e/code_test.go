@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -168,6 +169,33 @@ func TestRefitsAndWarmStartsAreReproduced(t *testing.T) {
 	require.Contains(t, m.Must("reproduce", "buyers@"+judged), "bit-identical")
 }
 
+// TestWhateverWonIsReproduced: the winner of a search, and a program that answers instead of an ONNX model.
+func TestWhateverWonIsReproduced(t *testing.T) {
+	t.Parallel()
+	m := withChampion(t)
+	source := filepath.Join(m.Home, "counting")
+	require.NoError(t, os.MkdirAll(source, 0o755))
+	pids := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(source, "train.py"), []byte(countingTrainer), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(source, "predict.py"), []byte(strings.ReplaceAll(countingPredictor, "PIDS", strconv.Quote(pids))), 0o600))
+	for i, candidate := range []string{
+		"    - {name: searched, trainer: builtin/linear, search: {method: random, trials: 3, space: {l2: {log: [0.1, 10]}}}}",
+		"    - {name: counting, trainer: process, command: [python3, train.py], predict: [python3, predict.py], source: ./counting, format: csv}",
+	} {
+		file := filepath.Join(m.Home, "model.yaml")
+		require.NoError(t, os.WriteFile(file, []byte(harness.Declared{Candidates: candidate}.ModelYAML()), 0o600))
+		m.Must("apply", "-f", file)
+		m.Run("retrain", "buyers", "--wait") // whether it is promoted doesn't matter here
+		version := "buyers@" + strconv.Itoa(2+i)
+		require.Contains(t, m.Must("reproduce", version), "bit-identical")
+		require.Contains(t, m.Must("lineage", version), m.Cycles("buyers")[0].Cycle)
+	}
+	require.Contains(t, m.Must("lineage", "buyers@3"), "python3 predict.py")
+	ran := m.Run("trial", "run", "buyers", "--local")
+	require.Zero(t, ran.Code, ran.Stderr)
+	require.Contains(t, ran.Stdout, "keeps its contract")
+}
+
 // TestReproduceTellsTheFirstDifference when rows are gone, or the code does not do the same twice.
 func TestReproduceTellsTheFirstDifference(t *testing.T) {
 	t.Parallel()
@@ -195,8 +223,11 @@ func TestReproduceTellsTheFirstDifference(t *testing.T) {
 
 	key := m.Segments("visits")[0].Parquet.Key
 	require.NoError(t, os.Remove(filepath.Join(m.Dir, "blobs", filepath.FromSlash(key))))
-	require.NoError(t, os.RemoveAll(filepath.Join(m.Home, "cache")))
 	require.Contains(t, m.Must("lineage", "buyers"), "1 segments are no longer stored")
+	elsewhere := harness.Env(m.Home, "TIDEMILL_DATA_DIR="+m.Dir, "TIDEMILL_CACHE="+t.TempDir()) // nothing was fetched there before
+	gone := harness.Run(t, m.Home, elsewhere, "reproduce", "buyers")
+	require.Equal(t, 1, gone.Code)
+	require.Contains(t, gone.Stderr, "can't be reproduced: segments 1 of visits are no longer stored")
 }
 
 // TestImportIsAFirstChampion brings a model that was trained elsewhere, and it goes live because it passes the gates.
