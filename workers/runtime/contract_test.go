@@ -122,6 +122,18 @@ func TestImport(t *testing.T) {
 	require.ErrorContains(t, err, "ONNX")
 }
 
+// running are the processes that have an argument.
+func running(arg string) []string {
+	var out []string
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range all {
+		if b, err := os.ReadFile(path); err == nil && strings.Contains(string(b), "\x00"+arg+"\x00") {
+			out = append(out, path)
+		}
+	}
+	return out
+}
+
 // Trials run as another user, who can reach nothing but what is theirs, and leave nothing that the worker can't remove.
 func TestOwnUser(t *testing.T) {
 	t.Parallel()
@@ -154,13 +166,16 @@ func TestOwnUser(t *testing.T) {
 	p := newPython(t)
 	b.options.Path = p.path
 	s := b.trial(`
-echo "$(id -u):$(id -g)"
+echo "$(id -u):$(id -g) $(ulimit -n) $(ulimit -f)"
+(setsid env -i PATH=$PATH sh -c 'cd /; exec sleep 4141' >/dev/null 2>&1 &)
+sleep 0.3
 cat `+data+`/token; ls `+shared+`
 touch "$VIRTUAL_ENV/bin/mine" && echo the environment is open
 mkdir closed && touch closed/x && chmod 000 closed
 echo 1 > "$TIDEMILL_CHECKPOINT_DIR/1"
 (setsid sh -c 'sleep 300' &)
 `+leave, map[string][]byte{"model.bin": onnx(1, "probabilities"), "requirements.txt": []byte("a\n")})
+	s.Candidate.Resources = resource.Resources{OpenFiles: 64, OutputSize: 8 * mebi}
 	require.NoError(t, os.Chmod(p.count, 0o777))
 	for _, dir := range []string{p.count, strings.Split(p.path, ":")[0]} {
 		require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
@@ -168,7 +183,9 @@ echo 1 > "$TIDEMILL_CHECKPOINT_DIR/1"
 	_, tail, err := b.run(t.Context(), s)
 	log := strings.Join(tail, "\n")
 	require.NoError(t, err, log)
-	require.Contains(t, log, "12345:54321")
+	require.Contains(t, log, "12345:54321 64 16384")
+	require.Contains(t, log, "processes that the trainer started were still there")
+	require.Empty(t, running("4141"))
 	require.Contains(t, log, "token: Permission denied")
 	require.NotContains(t, log, "hush")
 	require.NotContains(t, log, "the environment is open")

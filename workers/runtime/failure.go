@@ -130,6 +130,8 @@ func (p process) explainCode(code int, signal syscall.Signal, police *police) st
 		return " (something in it crashed on bad memory access: a fault in a native library)"
 	case code == 2:
 		return " (often: it does not know one of its arguments)"
+	case code == 126 && p.user != nil:
+		return fmt.Sprintf(" (a command could not be executed: trials run as uid %d, which must be able to reach it)", p.user.UID)
 	case code == 126:
 		return " (a command could not be executed)"
 	case code == 127:

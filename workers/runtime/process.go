@@ -79,6 +79,9 @@ func (p process) start(name string, to *os.File, group *guard.Group) (*exec.Cmd,
 	command := func() *exec.Cmd {
 		cmd := exec.Command(name, p.command[1:]...)
 		cmd.Args[0] = p.command[0]
+		if p.user != nil {
+			cmd.Path, cmd.Args = group.Wrap(p.bounds.limits(), name, p.command[1:])
+		}
 		cmd.Dir, cmd.Env = p.dir, p.env
 		cmd.Stdout, cmd.Stderr = to, to
 		cmd.SysProcAttr = newGroup()
@@ -98,7 +101,7 @@ func (p process) start(name string, to *os.File, group *guard.Group) (*exec.Cmd,
 	}
 	pid := cmd.Process.Pid
 	group.Began(pid)
-	if err := p.bounds.limits().Apply(pid); err != nil && held {
+	if err := p.bounds.limits().Apply(pid); err != nil && held && p.user == nil {
 		p.out.line("tidemill: " + strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	if held {

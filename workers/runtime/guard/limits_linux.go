@@ -3,6 +3,7 @@ package guard
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,6 +24,9 @@ func (l Limits) Apply(pid int) error {
 			errs = append(errs, fmt.Errorf("limit %s: %w", name, err))
 			return
 		}
+		if old.Max == n {
+			return
+		}
 		if n > old.Max {
 			errs = append(errs, fmt.Errorf("limit %s: this worker allows %d at most, not %d", name, old.Max, n))
 			n = old.Max
@@ -37,6 +41,8 @@ func (l Limits) Apply(pid int) error {
 	if l.FileSize > 0 {
 		set("file size", unix.RLIMIT_FSIZE, uint64(l.FileSize))
 	}
+	// When memory runs out, the kernel is to end trials before the worker, and what else is on the machine.
+	_ = os.WriteFile(proc(pid, "oom_score_adj"), []byte("500"), 0o644)
 	// What a crash leaves behind holds the rows, and is large.
 	set("core dumps", unix.RLIMIT_CORE, 0)
 	return errors.Join(errs...)
