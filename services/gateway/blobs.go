@@ -13,6 +13,8 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/tidemill/tidemill/core/lake"
+	"github.com/tidemill/tidemill/core/model"
+	"github.com/tidemill/tidemill/core/model/archive"
 	"github.com/tidemill/tidemill/workers/runtime"
 )
 
@@ -20,6 +22,7 @@ import (
 type content struct {
 	what, prefix, ext, hint string
 	most                    int64 // bytes
+	check                   func(b []byte) error
 }
 
 func (k content) key(sha256 string) string { return k.prefix + "/" + sha256 + k.ext }
@@ -28,11 +31,23 @@ var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // code is what 'tidemill apply' packs; brought are models that 'tidemill import' brings.
 func (s *Service) code() content {
-	return content{what: "code", prefix: "code", ext: ".tar.gz", most: runtime.MaxSource, hint: "keep data out of the source folder"}
+	return content{what: "code", prefix: "code", ext: ".tar.gz", most: runtime.MaxSource, hint: "keep data out of the source folder", check: s.unpacks}
 }
 
 func (s *Service) brought() content {
-	return content{what: "model", prefix: "imports", ext: ".onnx", most: s.o.MaxBody}
+	return content{what: "model", prefix: "imports", ext: ".onnx", most: s.o.MaxBody, check: func(b []byte) error {
+		_, err := model.Inspect(b)
+		return err
+	}}
+}
+
+// unpacks tells whether a worker can unpack packed source. What can't be used is refused before a trial needs it.
+func (s *Service) unpacks(b []byte) error {
+	dir, err := os.MkdirTemp(s.host.Blobs.Scratch(), "code-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(archive.Unpack(b, dir, runtime.MaxSource), os.RemoveAll(dir))
 }
 
 // put stores a body under the digest that its path names. What is there already is not written again.
@@ -53,6 +68,13 @@ func (s *Service) put(k content) func(http.ResponseWriter, *http.Request) error 
 		defer os.Remove(up.path) // gone already when it was adopted
 		if up.sha256 != want {
 			return fail(http.StatusUnprocessableEntity, "send it again", "the %s has the SHA-256 %s, not %s", k.what, up.sha256, want)
+		}
+		body, err := os.ReadFile(up.path)
+		if err != nil {
+			return err
+		}
+		if err := k.check(body); err != nil {
+			return fail(http.StatusUnprocessableEntity, k.hint, "the %s can't be used: %s", k.what, err)
 		}
 		b, err := s.host.Blobs.Adopt(r.Context(), k.prefix, k.ext, up.path)
 		if err != nil {

@@ -1,8 +1,11 @@
 package gateway_test
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -41,16 +44,39 @@ func (p *place) bytes(path string) ([]byte, error) {
 	return io.ReadAll(resp.Body)
 }
 
+// packed is a source folder with one script.
+func packed(t *testing.T, script string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "train.py"), []byte(script), 0o600))
+	b, err := runtime.PackSource(dir)
+	require.NoError(t, err)
+	return b
+}
+
+// unsafe is an archive that would write outside of its folder.
+func unsafe(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	zip := gzip.NewWriter(&b)
+	out := tar.NewWriter(zip)
+	require.NoError(t, out.WriteHeader(&tar.Header{Name: "../train.py", Mode: 0o644, Size: 1}))
+	_, err := out.Write([]byte("x"))
+	require.NoError(t, err)
+	require.NoError(t, errors.Join(out.Close(), zip.Close()))
+	return b.Bytes()
+}
+
 func TestCodeIsStoredByItsDigest(t *testing.T) {
 	t.Parallel()
 	p := open(t)
-	b := []byte("packed")
+	b := packed(t, "print(1)")
 	sum := events.SHA256(b)
 	require.Equal(t, http.StatusNotFound, status(t, http.MethodHead, p.url+"/api/v1/code/"+sum, token))
 	for range 2 { // again changes nothing
 		stored, err := p.put("/api/v1/code/"+sum, b)
 		require.NoError(t, err)
-		require.Equal(t, events.Blob{Key: "code/" + sum + ".tar.gz", SHA256: sum, Bytes: 6}, stored)
+		require.Equal(t, events.Blob{Key: "code/" + sum + ".tar.gz", SHA256: sum, Bytes: int64(len(b))}, stored)
 	}
 	require.Equal(t, http.StatusOK, status(t, http.MethodHead, p.url+"/api/v1/code/"+sum, token))
 	got, err := p.bytes("/api/v1/blobs/code/" + sum + ".tar.gz")
@@ -61,6 +87,10 @@ func TestCodeIsStoredByItsDigest(t *testing.T) {
 	refused(t, err, http.StatusUnprocessableEntity, "not "+sum)
 	_, err = p.put("/api/v1/code/nonsense", b)
 	refused(t, err, http.StatusUnprocessableEntity, "no SHA-256")
+	for _, useless := range [][]byte{nil, []byte("no archive"), unsafe(t)} {
+		_, err = p.put("/api/v1/code/"+events.SHA256(useless), useless)
+		refused(t, err, http.StatusUnprocessableEntity, "can't be used")
+	}
 	_, err = p.put("/api/v1/code/"+sum, make([]byte, runtime.MaxSource+1))
 	refused(t, err, http.StatusRequestEntityTooLarge, "64 MiB")
 	require.Equal(t, http.StatusUnauthorized, status(t, http.MethodHead, p.url+"/api/v1/code/"+sum, ""))
@@ -131,7 +161,7 @@ func (p *place) pinned() events.Blob {
 func TestCodeThatIsNotStoredIsRefused(t *testing.T) {
 	t.Parallel()
 	p := open(t)
-	b := []byte("packed")
+	b := packed(t, "print(1)")
 	sum := events.SHA256(b)
 	pinned := func(key, sum string) string {
 		return withTrainer(fmt.Sprintf("source: ./gone, code: {key: code/%s.tar.gz, sha256: %s, bytes: %d}", key, sum, len(b)))
@@ -154,7 +184,7 @@ func TestImportIsAsked(t *testing.T) {
 	t.Parallel()
 	p := open(t)
 	p.apply(declarations)
-	b := []byte("a model")
+	b := []byte("\x3a\x00\x42\x02\x10\x0d") // a graph and an operator set
 	sum := events.SHA256(b)
 	brought := events.Import{ONNX: events.Blob{Key: "imports/" + sum + ".onnx", SHA256: sum, Bytes: int64(len(b))}, Name: "m.onnx"}
 	const path = "/api/v1/models/flight-delay/retrain"
@@ -166,6 +196,8 @@ func TestImportIsAsked(t *testing.T) {
 	refused(t, err, http.StatusUnprocessableEntity, "does not name a stored model")
 	require.Empty(t, p.Said(t, events.RetrainAskedType, "flight-delay"))
 
+	_, err = p.put("/api/v1/imports/"+events.SHA256([]byte("rows")), []byte("rows"))
+	refused(t, err, http.StatusUnprocessableEntity, "not an ONNX model")
 	_, err = p.put("/api/v1/imports/"+sum, b)
 	require.NoError(t, err)
 	_, err = call.Post[api.Asked](t.Context(), p.api, path, nil, api.Retrain{Import: &brought})
