@@ -145,3 +145,14 @@ func byCloudEvents(m *harness.Tidemill) func(*testing.T, string) {
 		}
 	}
 }
+
+// TestAModelMayComeAfterItsRows: who has published already must not wait for more rows until the first model begins.
+func TestAModelMayComeAfterItsRows(t *testing.T) {
+	t.Parallel()
+	m := harness.Up(t, harness.Dir(t), nil)
+	d := harness.Declared{}
+	m.Apply(d.DatasetYAML())
+	m.Must("publish", "visits", writeRows(t, m, "first.ndjson", 0, 3000))
+	m.Apply(d.YAML())
+	harness.Until(t, time.Minute, "there is a champion", func() bool { return m.Model("buyers").Champion != nil })
+}

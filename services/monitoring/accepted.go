@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -33,6 +34,24 @@ func (s *Service) accepted(ctx context.Context, f events.Fact, p events.SegmentA
 	return nil
 }
 
+// declared observes the newest segment for a model that was declared, or moved to another dataset, after it: what is there may be
+// enough for its first version.
+func (s *Service) declared(ctx context.Context, f events.Fact, name string) error {
+	m, ok := s.host.Catalog.Model(name)
+	if !ok {
+		return nil // it was deleted since
+	}
+	accepted := s.host.Catalog.Segments(m.Model.Dataset, math.MaxUint64)
+	if len(accepted) == 0 {
+		return nil
+	}
+	newest := accepted[len(accepted)-1]
+	if err := s.observe(ctx, f, newest, m); err != nil {
+		return fmt.Errorf("observe segment %d of %s for %s: %w", newest.Ordinal, newest.Dataset, name, err)
+	}
+	return nil
+}
+
 // observe lets the champion score the segment and looks at every monitor of the model's policy.
 func (s *Service) observe(ctx context.Context, f events.Fact, p events.SegmentAccepted, m catalog.Resource) error {
 	doc, err := s.docs.Get(ctx, m.Name())
@@ -40,14 +59,14 @@ func (s *Service) observe(ctx context.Context, f events.Fact, p events.SegmentAc
 		return err
 	}
 	var found finding
-	if !doc.Applied.Has(f.ID) && p.Ordinal > doc.Value.Last {
-		if found, err = s.look(ctx, p, m, doc.Value); err != nil {
+	if before := doc.Value.on(p.Dataset); !doc.Applied.Has(f.ID) && p.Ordinal > before.Last {
+		if found, err = s.look(ctx, p, m, before); err != nil {
 			return err
 		}
 		s.host.Crash(CrashScored)
 	}
 	_, err = s.docs.Decide(ctx, m.Name(), f, s.host.Bus, func(w watch, _ bool) (watch, []events.Fact, error) {
-		if p.Ordinal <= w.Last {
+		if w = w.on(p.Dataset); p.Ordinal <= w.Last {
 			return w, nil, state.ErrUnchanged
 		}
 		return s.conclude(f, p, m, w, found)
@@ -124,7 +143,7 @@ func (s *Service) keep(ctx context.Context, p events.SegmentAccepted, m catalog.
 
 // conclude decides: alerts that begin and end, then the observation.
 func (s *Service) conclude(f events.Fact, p events.SegmentAccepted, m catalog.Resource, w watch, found finding) (watch, []events.Fact, error) {
-	w.Last, w.Recent = p.Ordinal, found.recent
+	w.Dataset, w.Last, w.Recent = p.Dataset, p.Ordinal, found.recent
 	b := &book{service: s, cause: f, model: m.Name(), dataset: p.Dataset, ordinal: p.Ordinal, at: p.Watermark, open: maps.Clone(w.Open)}
 	b.update(found.states)
 	w.Open = b.open

@@ -2,7 +2,7 @@
 // and holds the figures against what policies declare: a performance trigger is a monitor of a metric, a drift trigger one of
 // columns.
 //
-// It hears segment.accepted, segment.quarantined, model.ready, resource.deleted and its own timer.fired. It says alert.raised,
+// It hears segment.accepted, segment.quarantined, model.ready, resource.applied, resource.deleted and its own timer.fired. It says alert.raised,
 // alert.resolved and segment.observed. Its state is one document per model, and one per dataset for alerts about data alone, in
 // the bucket "monitoring".
 package monitoring
@@ -39,8 +39,18 @@ type watch struct {
 	Open map[string]events.Alert `json:"open,omitempty"`
 	// Last is the ordinal of the last segment that was taken in.
 	Last uint64 `json:"last,omitempty"`
+	// Dataset is whose ordinals these are.
+	Dataset string `json:"dataset,omitempty"`
 	// Fresh is when a dataset becomes stale by the wall clock; zero when nothing says so.
 	Fresh time.Time `json:"fresh,omitzero"`
+}
+
+// on is what is known of a model that is on a dataset now: ordinals and alerts of another one mean nothing.
+func (w watch) on(dataset string) watch {
+	if w.Dataset != "" && w.Dataset != dataset {
+		w.Recent, w.Open, w.Last = nil, nil, 0
+	}
+	return w
 }
 
 // champion is the version in service.
@@ -81,7 +91,7 @@ func New(ctx context.Context, h *host.Host) (lifecycle.Component, error) {
 		scores: newCache[scoring.Scored](256), profiles: newCache[*profile.Profile](1024)}
 	d := decider.New(h, decider.Spec{
 		Name: Name,
-		Hears: []events.Type{events.SegmentAcceptedType, events.SegmentQuarantinedType, events.ModelReadyType, events.ResourceDeletedType,
+		Hears: []events.Type{events.SegmentAcceptedType, events.SegmentQuarantinedType, events.ModelReadyType, events.ResourceAppliedType, events.ResourceDeletedType,
 			events.TimerFiredType},
 		Handle: s.handle,
 		Outbox: docs,
@@ -103,6 +113,13 @@ func (s *Service) handle(ctx context.Context, f events.Fact) error {
 		return with(f, func(p events.ModelReady) error { return s.ready(ctx, f, p) })
 	case events.TimerFiredType:
 		return with(f, func(p events.TimerFired) error { return s.timer(ctx, f, p) })
+	case events.ResourceAppliedType:
+		return with(f, func(p events.ResourceApplied) error {
+			if p.Kind != resource.KindModel {
+				return nil
+			}
+			return s.declared(ctx, f, p.Name)
+		})
 	case events.ResourceDeletedType:
 		return with(f, func(p events.ResourceDeleted) error {
 			if p.Kind != resource.KindModel {
