@@ -34,7 +34,7 @@ func BenchmarkTrials(b *testing.B) {
 	m := harness.Up(b, harness.Dir(b), nil, "--slots", "1")
 	q := openTrials(b, m)
 	q.visits()
-	var starts, rates []float64
+	var starts, rates, busy []float64
 	for b.Loop() {
 		for range trialAlone {
 			id, queued := q.publish()
@@ -43,16 +43,30 @@ func BenchmarkTrials(b *testing.B) {
 			starts = append(starts, milliseconds(q.started(id).Sub(queued)))
 		}
 		var last string
-		began := time.Now()
+		began, worked := time.Now(), processorTime(b, m.PID())
 		for range trialQueued {
 			last, _ = q.publish()
 		}
 		q.finished(last)
 		rates = append(rates, trialQueued/time.Since(began).Seconds())
+		busy = append(busy, milliseconds(processorTime(b, m.PID())-worked)/trialQueued)
 	}
 	note(b, figure{Name: "trial: queued → trainer's process, p50", Value: quantile(starts, 0.5), Unit: "queued-p50-ms", Aim: "≤ 10"})
 	note(b, figure{Name: "trial: queued → trainer's process, p99", Value: quantile(starts, 0.99), Unit: "queued-p99-ms"})
 	note(b, figure{Name: "trial: with a trainer that does nothing, one slot", Value: median(rates), Unit: "trials/s"})
+	note(b, figure{Name: "trial: the platform's own processor time", Value: median(busy), Unit: "cpu-ms/trial"})
+}
+
+// processorTime is what a process has computed so far, without its children.
+func processorTime(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	require.NoError(b, err, "processor time is read from /proc: run the benchmarks on Linux")
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:])) // from the third on
+	var user, system int64
+	_, err = fmt.Sscan(fields[11]+" "+fields[12], &user, &system)
+	require.NoError(b, err)
+	return time.Duration(user+system) * 10 * time.Millisecond // Linux tells hundredths of a second
 }
 
 // trials puts trials into the queue of a platform, past the service that plans them.

@@ -144,6 +144,7 @@ type run struct {
 	rows     int64    // that are trained on
 	summary  *Summary // of the training rows, when they had to be counted
 	weight   string   // the column of exported weights
+	begun    func()   // says that the trainer's process has started
 	validate Rows
 	result   Result
 }
@@ -246,18 +247,7 @@ func (t *run) all(ctx context.Context) error {
 		return err
 	}
 	t.enter(PhaseTraining, fmt.Sprintf("%d rows, %d features", t.rows, len(t.train.Features)))
-	train := t.process
-	switch t.spec.Candidate.Trainer {
-	case TrainerLinear:
-		train = t.builtin
-	case TrainerImport:
-		train = t.imported
-	}
-	// Nothing that trains needs the rows that are held out: they are read meanwhile.
-	both, whole := errgroup.WithContext(ctx)
-	both.Go(func() error { return train(whole) })
-	both.Go(func() error { return t.holdOut(whole) })
-	if err := both.Wait(); err != nil {
+	if err := t.trainAndHoldOut(ctx); err != nil {
 		return err
 	}
 	t.result.TrainRows, t.result.ValidationRows = t.rows, int64(t.validate.Batch.N)
@@ -280,6 +270,33 @@ func (t *run) all(ctx context.Context) error {
 	t.result.Contract = scorer.Contract()
 	t.enter(PhaseScoring, fmt.Sprintf("%d validation rows", t.validate.Batch.N))
 	return t.score(ctx, scorer)
+}
+
+// trainAndHoldOut trains. Nothing that trains needs the rows that are held out: they are read meanwhile, but not so early that
+// a process would have to wait for a processor to start on.
+func (t *run) trainAndHoldOut(ctx context.Context) error {
+	train, early := t.process, false
+	switch t.spec.Candidate.Trainer {
+	case TrainerLinear:
+		train, early = t.builtin, true
+	case TrainerImport:
+		train, early = t.imported, true
+	}
+	begun := make(chan struct{})
+	t.begun = sync.OnceFunc(func() { close(begun) })
+	if early {
+		t.begun()
+	}
+	both, whole := errgroup.WithContext(ctx)
+	both.Go(func() error {
+		defer t.begun()
+		return train(whole)
+	})
+	both.Go(func() error {
+		<-begun
+		return t.holdOut(whole)
+	})
+	return both.Wait()
 }
 
 func (t *run) contract() model.Contract {

@@ -33,7 +33,10 @@ func (t *run) process(ctx context.Context) error {
 	p := process{command: append(slices.Clone(t.spec.Candidate.Command), arguments(t.spec.Hyperparameters())...),
 		dir: t.folders.code, env: slices.Concat(env, t.secrets, mark.Environ()), path: path, grace: t.o.Grace, out: t.out,
 		user: t.o.User, mark: mark, bounds: boundsOf(t.spec.Candidate.Resources, t.folders),
-		started: func(pid int) { t.tell(Update{Phase: PhaseTraining, PID: pid}) }}
+		started: func(pid int) {
+			t.begun()
+			t.tell(Update{Phase: PhaseTraining, PID: pid})
+		}}
 	// What the trainer leaves is read from the folder that is here now, whatever it puts in its place.
 	root, err := os.OpenRoot(t.folders.scratch)
 	if err != nil {

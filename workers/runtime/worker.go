@@ -169,9 +169,9 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery) error {
 	log.Info("trial begins", zap.String("candidate", spec.Candidate.Name))
 	w.badge.Set(func(p *jobs.Presence) { p.Busy++ })
 	defer w.badge.Set(func(p *jobs.Presence) { p.Busy-- })
-	if err := w.sayStarted(ctx, spec, attempt); err != nil {
-		return err
-	}
+	// That it began is said before it ends; the trainer doesn't wait until that is on disk.
+	said := make(chan error, 1)
+	go func() { said <- w.sayStarted(ctx, spec, attempt) }()
 	w.o.Crash(CrashClaimed)
 
 	out := w.outcome(spec, attempt)
@@ -181,9 +181,13 @@ func (w *Worker) handle(ctx context.Context, d jobs.Delivery) error {
 	case attempt.Lost >= w.o.Tries:
 		out.Reason, out.LogTail = poison(attempt)
 	default:
-		if out, err = w.try(ctx, spec, attempt); err != nil {
-			return err
-		}
+		out, err = w.try(ctx, spec, attempt)
+	}
+	if unsaid := <-said; err == nil {
+		err = unsaid
+	}
+	if err != nil {
+		return err
 	}
 	return w.land(ctx, spec, attempt, out, log)
 }
