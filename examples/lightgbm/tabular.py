@@ -36,7 +36,10 @@ def read(channel, classes=None):
     if schema["task"] not in ("binaryClassification", "multiclassClassification"):
         raise SystemExit(f"this trainer classifies; it has no {schema['task']}")
     path = folder / schema["file"]
-    table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, keep_default_na=False, na_values=[""])
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+    else:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
     target = table[schema["label"]]
     if schema["task"] == "multiclassClassification":
         target = target.map({name: i for i, name in enumerate(classes or schema["classes"])})
@@ -129,7 +132,7 @@ def graph(trees, codes, classes):
 
 
 def check(model, codes, columns, predict, rows=5000):
-    """Ends the trial unless the graph answers as the library does: on rows, and on one of which nothing is known.
+    """Ends the trial unless the graph answers as the library does, on rows and on one of which nothing is known.
 
     predict takes the matrix [N,F] and answers probabilities [N,C].
     """

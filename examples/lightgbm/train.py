@@ -24,7 +24,7 @@ import tabular
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=300, help="trees per class, at most")
-    parser.add_argument("--early_stopping", type=int, default=30, help="rounds without a better validation loss; 0: never")
+    parser.add_argument("--early_stopping", type=int, default=30, help="rounds without a better loss; 0: never")
     parser.add_argument("--learning_rate", type=float, default=0.1)
     parser.add_argument("--num_leaves", type=int, default=31)
     parser.add_argument("--min_data_in_leaf", type=int, default=100)
@@ -94,6 +94,29 @@ def boost(args, classes, codes, train, validation):
     return booster, booster.best_iteration if booster.best_iteration > 0 else rounds
 
 
+def single(booster, rounds):
+    """The booster with thresholds that float32 holds exactly, which ONNX has them in.
+
+    LightGBM's are doubles halfway between two values. Rounded to the nearest
+    float32 they may become the upper value; rounded down they part the same rows.
+    """
+
+    def down(threshold):
+        near = np.float32(threshold)
+        if float(near) > float(threshold):  # as doubles: NumPy would compare them as float32
+            near = np.nextafter(near, np.float32(-np.inf))
+        return repr(float(near))
+
+    lines = []
+    for line in booster.model_to_string(num_iteration=rounds).split("\n"):
+        name, _, values = line.partition("=")
+        if name == "threshold":  # of splits by category it is a small whole number, which stays as it is
+            line = "threshold=" + " ".join(map(down, values.split()))
+        if name != "tree_sizes":  # optional; true no more
+            lines.append(line)
+    return lightgbm.Booster(model_str="\n".join(lines))
+
+
 def main():
     args = arguments()
     train, schema = tabular.read(args.train)
@@ -119,7 +142,7 @@ def main():
     print(json.dumps(metrics), flush=True)
 
     trees = convert_lightgbm(
-        booster,
+        single(booster, rounds),
         name="trees",
         initial_types=[("matrix", FloatTensorType([None, len(codes.features)]))],
     )

@@ -27,7 +27,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch", type=int, default=512, help="rows per step")
-    parser.add_argument("--rate", type=float, default=0.5, help="of learning, in the first epoch; it falls as 1/sqrt(epoch)")
+    parser.add_argument("--rate", type=float, default=0.5, help="of learning; it falls as 1/sqrt(epoch)")
     parser.add_argument("--l2", type=float, default=1e-5)
     env = os.environ
     parser.add_argument("--train", default=env.get("SM_CHANNEL_TRAIN"))
@@ -160,8 +160,9 @@ def graph(encoding, weights):
         terms.append(out)
         if feature["kind"] == "numeric":
             inputs.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None, 1]))
-            mean, scale, slope = (constant(f"{out}_{what}", v) for what, v in
-                                  [("mean", encoding.mean[name]), ("scale", encoding.scale[name]), ("slope", weights[at])])
+            mean = constant(out + "_mean", encoding.mean[name])
+            scale = constant(out + "_scale", encoding.scale[name])
+            slope = constant(out + "_slope", weights[at])
             nodes += [
                 helper.make_node("IsNaN", [name], [out + "_null"]),
                 helper.make_node("Where", [out + "_null", mean, name], [out + "_known"]),
@@ -172,8 +173,8 @@ def graph(encoding, weights):
         else:
             inputs.append(helper.make_tensor_value_info(name, onnx.TensorProto.STRING, [None, 1]))
             known = encoding.categories[name]
-            nodes.append(helper.make_node("LabelEncoder", [name], [out], domain="ai.onnx.ml", keys_strings=known,
-                                          values_floats=[float(w) for w in weights[at : at + len(known)]], default_float=0.0))
+            lookup = {"keys_strings": known, "values_floats": [float(w) for w in weights[at : at + len(known)]]}
+            nodes.append(helper.make_node("LabelEncoder", [name], [out], domain="ai.onnx.ml", default_float=0.0, **lookup))
     nodes += [
         helper.make_node("Sum", terms + [constant("intercept", weights[-1])], ["score"]),
         helper.make_node("Neg", ["score"], ["against"]),

@@ -54,7 +54,7 @@ def build(args, names):
         (
             f"words_{name}",
             TfidfVectorizer(
-                lowercase=False, token_pattern=WORD, ngram_range=(1, args.words), min_df=args.min_count, sublinear_tf=False
+                lowercase=False, token_pattern=WORD, ngram_range=(1, args.words), min_df=args.min_count
             ),
             name,
         )

@@ -2,9 +2,11 @@
 
 String features are categories to XGBoost, and a split parts one of them from
 the others: onnxmltools 1.16 takes exponential time to unroll splits by sets of
-categories (LightGBM's it unrolls at once; see the example there). How many rounds are worth it is found on the validation rows. When
-Tidemill refits the recipe that it approved, those rows are trained on too: then
-the number of rounds is the one that the judged trial reported.
+categories (LightGBM's it unrolls at once; see the example there).
+
+How many rounds are worth it is found on the validation rows. When Tidemill
+refits the recipe that it approved, those rows are trained on too: then the
+number of rounds is the one that the judged trial reported.
 """
 
 import argparse
@@ -25,7 +27,7 @@ import tabular
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=300, help="trees per class, at most")
-    parser.add_argument("--early_stopping", type=int, default=30, help="rounds without a better validation loss; 0: never")
+    parser.add_argument("--early_stopping", type=int, default=30, help="rounds without a better loss; 0: never")
     parser.add_argument("--learning_rate", type=float, default=0.2)
     parser.add_argument("--max_depth", type=int, default=8)
     parser.add_argument("--min_child_weight", type=float, default=20.0)
