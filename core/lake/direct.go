@@ -18,7 +18,7 @@ type direct struct {
 	mu   sync.Mutex
 	db   bindings.Database
 	open bool
-	used int // statements that are not closed
+	used int // statements and streams that are not closed
 }
 
 // Statement is a prepared SELECT over rows of typed values, on a connection of its own. It belongs to one goroutine at a time.
@@ -66,11 +66,22 @@ func (e *Engine) statement(s *Statement, query string) (_ *Statement, err error)
 			s.elems = append(s.elems, bindings.CreateLogicalType(logicalType(t)))
 		}
 	}
-	if err := s.prepare(query); err != nil {
+	if s.stmt, err = prepare(s.conn, query, resultTypes(s.texts)); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	return s, nil
+}
+
+func resultTypes(texts []bool) []bindings.Type {
+	out := make([]bindings.Type, len(texts), len(texts)+1)
+	for i, text := range texts {
+		out[i] = bindings.TypeFloat
+		if text {
+			out[i] = bindings.TypeVarchar
+		}
+	}
+	return out
 }
 
 func logicalType(columnType string) bindings.Type {
@@ -87,24 +98,21 @@ func logicalType(columnType string) bindings.Type {
 	return bindings.TypeVarchar
 }
 
-func (s *Statement) prepare(query string) error {
-	if bindings.Prepare(s.conn, query, &s.stmt) == bindings.StateError {
-		return errors.New(bindings.PrepareError(s.stmt))
+// prepare makes a statement whose result has columns of the types given. What it returns with an error is destroyed, too.
+func prepare(conn bindings.Connection, query string, types []bindings.Type) (stmt bindings.PreparedStatement, err error) {
+	if bindings.Prepare(conn, query, &stmt) == bindings.StateError {
+		return stmt, errors.New(bindings.PrepareError(stmt))
 	}
-	if n := int(bindings.PreparedStatementColumnCount(s.stmt)); n != len(s.texts) {
-		return fmt.Errorf("%d result columns, not %d", n, len(s.texts))
+	if n := int(bindings.PreparedStatementColumnCount(stmt)); n != len(types) {
+		return stmt, fmt.Errorf("%d result columns, not %d", n, len(types))
 	}
-	for i, text := range s.texts {
-		want := bindings.TypeFloat
-		if text {
-			want = bindings.TypeVarchar
-		}
+	for i, want := range types {
 		// The values are read as raw memory: a column of another type must never get that far.
-		if got := bindings.PreparedStatementColumnType(s.stmt, bindings.IdxT(i)); got != want {
-			return fmt.Errorf("result column %d has type %d, not %d", i, got, want)
+		if got := bindings.PreparedStatementColumnType(stmt, bindings.IdxT(i)); got != want {
+			return stmt, fmt.Errorf("result column %d has type %d, not %d", i, got, want)
 		}
 	}
-	return nil
+	return stmt, nil
 }
 
 func (d *direct) connect() (conn bindings.Connection, err error) {
@@ -114,14 +122,11 @@ func (d *direct) connect() (conn bindings.Connection, err error) {
 		if bindings.Open("", &d.db) == bindings.StateError {
 			return conn, errors.New("open DuckDB for single rows: out of memory")
 		}
-		d.open = true
-		for _, q := range append([]string{"SET threads = 1"}, lockdown("", nil)...) {
-			if err := d.exec(q); err != nil {
-				bindings.Close(&d.db)
-				d.open = false
-				return conn, fmt.Errorf("configure DuckDB (%s): %w", q, err)
-			}
+		if err := d.configure(); err != nil {
+			bindings.Close(&d.db)
+			return conn, fmt.Errorf("configure DuckDB: %w", err)
 		}
+		d.open = true
 	}
 	if bindings.Connect(d.db, &conn) == bindings.StateError {
 		return conn, errors.New("connect to DuckDB for single rows: out of memory")
@@ -130,18 +135,35 @@ func (d *direct) connect() (conn bindings.Connection, err error) {
 	return conn, nil
 }
 
-func (d *direct) exec(query string) error {
+// configure confines the DuckDB. A connection's own buffer is the one setting that stays free: streams need it small.
+func (d *direct) configure() error {
 	var conn bindings.Connection
 	if bindings.Connect(d.db, &conn) == bindings.StateError {
 		return errors.New("out of memory")
 	}
 	defer bindings.Disconnect(&conn)
+	for _, q := range append([]string{"SET threads = 1", "SET allowed_configs = ['streaming_buffer_size']"}, lockdown("", nil)...) {
+		if err := execute(conn, q); err != nil {
+			return fmt.Errorf("%s: %w", q, err)
+		}
+	}
+	return register(conn)
+}
+
+func execute(conn bindings.Connection, query string) error {
 	var res bindings.Result
 	defer bindings.DestroyResult(&res)
 	if bindings.Query(conn, query, &res) == bindings.StateError {
 		return errors.New(bindings.ResultError(&res))
 	}
 	return nil
+}
+
+// release tells that a connection was given back.
+func (d *direct) release() {
+	d.mu.Lock()
+	d.used--
+	d.mu.Unlock()
 }
 
 func (d *direct) close() error {
@@ -167,9 +189,7 @@ func (s *Statement) Close() {
 	}
 	bindings.DestroyPrepare(&s.stmt)
 	bindings.Disconnect(&s.conn)
-	s.owner.mu.Lock()
-	s.owner.used--
-	s.owner.mu.Unlock()
+	s.owner.release()
 }
 
 // Run executes the statement over n rows of values, row by row, and gives each result to number or text; valid is false for null.
@@ -202,20 +222,21 @@ func (s *Statement) Run(n int, vals []rows.Value, number func(row, col int, x fl
 	if got := int(bindings.DataChunkGetSize(chunk)); got != n {
 		return fmt.Errorf("the statement gave %d rows, not %d", got, n)
 	}
-	s.give(chunk, n, number, text)
+	give(chunk, n, s.texts, number, text)
 	return nil
 }
 
-func (s *Statement) give(chunk bindings.DataChunk, n int, number func(row, col int, x float32, valid bool), text func(row, col int, x string, valid bool)) {
-	for col, isText := range s.texts {
+// give reads the n rows of a chunk.
+func give(chunk bindings.DataChunk, n int, texts []bool, number func(row, col int, x float32, valid bool), text func(row, col int, x string, valid bool)) {
+	for col, isText := range texts {
 		vec := bindings.DataChunkGetVector(chunk, bindings.IdxT(col))
 		mask := bindings.VectorGetValidity(vec) // nil when no value is null
 		data := bindings.VectorGetData(vec)
 		for row := range n {
-			valid := mask == nil || bindings.ValidityMaskValueIsValid(mask, bindings.IdxT(row))
+			valid := mask == nil || *at[uint64](mask, row/64)&(1<<(row%64)) != 0
 			switch {
 			case isText && valid:
-				text(row, col, bindings.StringTData(at[bindings.StringT](data, row)), true)
+				text(row, col, textAt(data, row), true)
 			case isText:
 				text(row, col, "", false)
 			case valid:
@@ -230,6 +251,20 @@ func (s *Statement) give(chunk bindings.DataChunk, n int, number func(row, col i
 // at is the i-th element of an array of DuckDB's.
 func at[T any](data unsafe.Pointer, i int) *T {
 	return (*T)(unsafe.Add(data, uintptr(i)*unsafe.Sizeof(*new(T))))
+}
+
+// textAt copies the i-th string of an array of DuckDB's: a length, and then up to 12 bytes, or 4 of them and where they all are.
+func textAt(data unsafe.Pointer, i int) string {
+	p := unsafe.Add(data, 16*i)
+	n := *(*uint32)(p)
+	if n == 0 {
+		return ""
+	}
+	bytes := unsafe.Add(p, 4)
+	if n > 12 {
+		bytes = *(*unsafe.Pointer)(unsafe.Add(p, 8))
+	}
+	return string(unsafe.Slice((*byte)(bytes), n))
 }
 
 func (s *Statement) bind(i bindings.IdxT, v *rows.Value, columnType string) bindings.State {

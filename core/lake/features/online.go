@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tidemill/tidemill/core/lake"
 	"github.com/tidemill/tidemill/core/lake/rows"
@@ -21,8 +22,11 @@ const manyRows = 32
 type Online struct {
 	f       *Features
 	checker *rows.Checker
-	types   []string // of Used; without any, of a column that holds nothing
+	names   []string // Used; without any, a column that holds nothing
+	types   []string // of the names
 	texts   []bool   // by feature
+	// unstreamed is set when the features turned out to be more than a projection.
+	unstreamed atomic.Bool
 
 	mu      sync.Mutex
 	closed  bool
@@ -45,21 +49,18 @@ func (f *Features) Online(ctx context.Context) (*Online, error) {
 	o := &Online{f: f, checker: checker, limit: max(1, runtime.GOMAXPROCS(0)/2)}
 	for _, name := range f.Used {
 		c, _ := f.spec.Column(name)
-		o.types = append(o.types, c.Type)
+		o.names, o.types = append(o.names, name), append(o.types, c.Type)
 	}
 	if len(o.types) == 0 {
-		o.types = []string{resource.TypeBoolean}
+		o.names, o.types = []string{"unused"}, []string{resource.TypeBoolean}
 	}
 	for _, kind := range f.Kinds {
 		o.texts = append(o.texts, kind == Text)
 	}
 	r := &runner{o: o}
-	for _, null := range []bool{true, false} { // what cannot be prepared fails here, not at the first request
-		r.vals = append(r.vals[:0], rows.Value{Null: null})
-		if _, err := r.statement(1); err != nil {
-			r.close()
-			return nil, fmt.Errorf("prepare features: %w", err)
-		}
+	if err := r.open(); err != nil { // what cannot be prepared fails here, not at the first request
+		r.close()
+		return nil, fmt.Errorf("prepare features: %w", err)
 	}
 	o.give(r)
 	return o, nil

@@ -122,14 +122,15 @@ func (o *Online) give(r *runner) {
 	}
 }
 
-// runner has the statements of one who computes.
+// runner has the way to compute of one who does.
 type runner struct {
-	o     *Online
-	one   *lake.Statement // over a row without nulls
-	many  *lake.Statement // over any rows
-	batch []*job
-	work  []place
-	vals  []rows.Value
+	o      *Online
+	stream *lake.Stream
+	one    *lake.Statement // over a row without nulls
+	many   *lake.Statement // over any rows
+	batch  []*job
+	work   []place
+	vals   []rows.Value
 	// company is above 0 when others went along lately. Without it nobody is waited for: giving way costs a wake-up.
 	company int
 }
@@ -141,6 +142,9 @@ type place struct {
 }
 
 func (r *runner) close() {
+	if r.stream != nil {
+		r.stream.Close()
+	}
 	for _, s := range []*lake.Statement{r.one, r.many} {
 		if s != nil {
 			s.Close()
@@ -171,13 +175,15 @@ func (r *runner) statement(n int) (*lake.Statement, error) {
 func (o *Online) query(many bool) string {
 	params := make([]string, len(o.types))
 	for i, t := range o.types {
-		name := "unused"
-		if i < len(o.f.Used) {
-			name = o.f.Used[i]
-		}
-		params[i] = lake.Param(i, t, many) + " AS " + lake.Ident(name)
+		params[i] = lake.Param(i, t, many) + " AS " + lake.Ident(o.names[i])
 	}
 	return "SELECT " + strings.Join(o.f.items(false), ", ") + " FROM " + o.f.inner("(SELECT "+strings.Join(params, ", ")+") t")
+}
+
+// streamed computes the features of what a stream's source gives.
+func (o *Online) streamed(source string) string {
+	items := append(o.f.items(false), "f.x0")
+	return "SELECT " + strings.Join(items, ", ") + " FROM " + o.f.inner(source+" t", "t."+lake.Tag)
 }
 
 // run computes the batch. When some rows fail, each is tried alone: a caller must not suffer from another's row.
@@ -220,11 +226,7 @@ func (r *runner) rows(work []place) error {
 			r.vals = append(r.vals, rows.Value{Null: true}) // constants need rows too
 		}
 	}
-	s, err := r.statement(len(work))
-	if err != nil {
-		return err
-	}
-	err = s.Run(len(work), r.vals, func(row, col int, x float32, valid bool) {
+	err := r.compute(len(work), func(row, col int, x float32, valid bool) {
 		work[row].m.Columns[col].number(x, valid)
 	}, func(row, col int, x string, _ bool) {
 		c := &work[row].m.Columns[col]
@@ -237,4 +239,35 @@ func (r *runner) rows(work []place) error {
 		p.m.Rows++
 	}
 	return nil
+}
+
+// compute computes n rows of r.vals by a stream, or by statements when the features can't be streamed.
+func (r *runner) compute(n int, number func(row, col int, x float32, valid bool), text func(row, col int, x string, valid bool)) error {
+	if !r.o.unstreamed.Load() {
+		err := r.open()
+		if err == nil {
+			err = r.stream.Run(n, r.vals, number, text)
+		}
+		if !errors.Is(err, lake.ErrNoStream) {
+			return err
+		}
+		r.o.unstreamed.Store(true)
+	}
+	s, err := r.statement(n)
+	if err != nil {
+		return err
+	}
+	return s.Run(n, r.vals, number, text)
+}
+
+// open makes the stream if there is none.
+func (r *runner) open() (err error) {
+	if r.stream != nil {
+		return nil
+	}
+	if r.o.isClosed() {
+		return errClosed
+	}
+	r.stream, err = r.o.f.engine.Stream(r.o.streamed, r.o.names, r.o.types, r.o.texts)
+	return err
 }
