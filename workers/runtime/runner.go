@@ -12,9 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/tidemill/tidemill/core/evaluation"
 	"github.com/tidemill/tidemill/core/model"
-	"github.com/tidemill/tidemill/core/resource"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/workers/runtime/guard"
 )
@@ -353,82 +351,20 @@ func (t *run) enough(train, validation int64) error {
 }
 
 // holdOut reads the rows that score the model, counts those that will judge it, and finds out what nobody needed to know of the
-// training rows before.
-func (t *run) holdOut(ctx context.Context) error {
-	all, whole := errgroup.WithContext(ctx)
-	all.Go(func() (err error) {
-		if t.validate, err = t.data.Extract(whole, t.spec.query(t.spec.Validation)); err != nil {
+// training rows before. One after the other: the trainer has more use for the processors.
+func (t *run) holdOut(ctx context.Context) (err error) {
+	if t.validate, err = t.data.Extract(ctx, t.spec.query(t.spec.Validation)); err != nil {
+		return err
+	}
+	if err := t.enough(t.rows, int64(t.validate.Batch.N)); err != nil {
+		return err
+	}
+	if t.spec.Candidate.Trainer == TrainerProcess {
+		if err := t.summarize(ctx, t.spec.training()); err != nil {
 			return err
 		}
-		return t.enough(t.rows, int64(t.validate.Batch.N))
-	})
-	if t.spec.Candidate.Trainer == TrainerProcess {
-		all.Go(func() error { return t.summarize(whole, t.spec.training()) })
 	}
-	all.Go(func() error {
-		test, err := t.data.Summarize(whole, t.spec.query(t.spec.Test))
-		t.result.TestRows = test.Rows
-		return err
-	})
-	return all.Wait()
-}
-
-// score computes the platform's own figures on the validation rows.
-func (t *run) score(ctx context.Context, scorer model.Predictor) error {
-	answers, err := scorer.Score(ctx, t.validate.Batch)
-	if err != nil {
-		return ofTheModel("on the validation rows, ", err)
-	}
-	scored, skipped := judged(t.spec.Task, t.train.Classes, t.validate, answers)
-	for _, line := range skipped {
-		t.out.line(line)
-	}
-	t.result.Validation, err = evaluation.Compute(scored)
-	if errors.Is(err, evaluation.ErrUnusable) {
-		return failed("%v", err)
-	}
+	test, err := t.data.Summarize(ctx, t.spec.query(t.spec.Test))
+	t.result.TestRows = test.Rows
 	return err
-}
-
-// judged pairs answers with labels. Rows of classes that training has not seen can't be judged; they are left out, with a
-// line for the log about each.
-func judged(task string, classes []string, rows Rows, answers []float32) (*evaluation.Scored, []string) {
-	out := &evaluation.Scored{Task: task}
-	if task == resource.TaskMulticlass {
-		return judgedClasses(classes, rows, answers)
-	}
-	width := len(answers) / rows.Batch.N
-	for i, y := range rows.Label {
-		out.Label = append(out.Label, y)
-		out.Scores = append(out.Scores, float64(answers[i*width+width-1])) // the positive class is the last one
-	}
-	out.Time = rows.Time
-	return out, nil
-}
-
-func judgedClasses(classes []string, rows Rows, answers []float32) (*evaluation.Scored, []string) {
-	out := &evaluation.Scored{Task: resource.TaskMulticlass, Classes: len(classes)}
-	index := make(map[string]int, len(classes))
-	for i, c := range classes {
-		index[c] = i
-	}
-	unseen := map[string]any{}
-	for i, y := range rows.Label {
-		class := rows.Classes[int(y)]
-		k, ok := index[class]
-		if !ok {
-			n, _ := unseen[class].(int)
-			unseen[class] = n + 1
-			continue
-		}
-		out.Label = append(out.Label, float64(k))
-		for _, p := range answers[i*len(classes) : (i+1)*len(classes)] {
-			out.Scores = append(out.Scores, float64(p))
-		}
-	}
-	var lines []string
-	for _, class := range sortedNames(unseen) {
-		lines = append(lines, fmt.Sprintf("tidemill: %v validation rows have the class %q, which training has not seen: they are left out", unseen[class], class))
-	}
-	return out, lines
 }
