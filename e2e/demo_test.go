@@ -67,6 +67,24 @@ func TestDemoLearnsFromFlights(t *testing.T) {
 	}
 }
 
+// TestDemoRefits plays the same with a model that is trained again on all rows before it rolls out.
+func TestDemoRefits(t *testing.T) {
+	t.Parallel()
+	s := playDemo(t, "--with", filepath.Join(examplesDir(t), "flights", "refit.yaml"))
+	require.GreaterOrEqual(t, s.Continuous.AUC, 0.640)
+	require.Greater(t, s.Static.AUC, 0.62, "the first champion was refitted, too")
+	require.Zero(t, s.Cycles.Failed)
+	require.Equal(t, s.Rows.Sent, s.Rows.Accepted+s.Rows.Quarantined)
+}
+
+// examplesDir is the folder of the examples, wherever the tests run.
+func examplesDir(t testing.TB) string {
+	t.Helper()
+	dir, err := filepath.Abs("../examples")
+	require.NoError(t, err)
+	return dir
+}
+
 // TestDemoOnShuffledFlightsIsSilent is the control: with everything but the dates shuffled nothing changes in time, so nothing
 // may be found.
 func TestDemoOnShuffledFlightsIsSilent(t *testing.T) {

@@ -35,6 +35,10 @@ func up(ctx context.Context, o cli.UpOptions) error {
 		}
 		defer os.RemoveAll(dir)
 		p.DataDir = filepath.Join(dir, "data")
+		// Python packages are large: what one run installs is there for the next.
+		if cache, err := os.UserCacheDir(); err == nil && os.Getenv(platform.VenvsVariable) == "" {
+			p.Venvs = filepath.Join(cache, "tidemill", "venvs")
+		}
 	}
 	// The demo tells its own story.
 	log, err := logger(o.Connection, o.Demo)
