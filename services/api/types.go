@@ -129,10 +129,11 @@ type Model struct {
 	Champion   *Version                `json:"champion,omitempty"`
 	Cycle      *Cycle                  `json:"cycle,omitempty"` // in flight
 	OpenAlerts []events.Alert          `json:"openAlerts"`
-	Evaluation *events.PolicyEvaluated `json:"evaluation,omitempty"` // the last one
-	Observed   uint64                  `json:"observed"`             // ordinal up to which segments are observed for it, or were refused as a whole
-	Decided    uint64                  `json:"decided"`              // ordinal up to which its policy was evaluated on segments, or they were refused as a whole; what it requested is in Cycle
-	Cycles     map[string]int64        `json:"cycles"`               // how many by outcome, and "requested"
+	Evaluation *events.PolicyEvaluated `json:"evaluation,omitempty"`  // the last one
+	Evaluated  uint64                  `json:"evaluatedOn,omitempty"` // sequence in the ledger of the newest fact that its policy was evaluated on
+	Observed   uint64                  `json:"observed"`              // ordinal up to which segments are observed for it, or were refused as a whole
+	Decided    uint64                  `json:"decided"`               // ordinal up to which its policy was evaluated on segments, or they were refused as a whole; what it requested is in Cycle
+	Cycles     map[string]int64        `json:"cycles"`                // how many by outcome, and "requested"
 	LastCycle  string                  `json:"lastCycle,omitempty"`
 }
 

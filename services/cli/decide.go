@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -44,8 +43,7 @@ func (a *app) retrain() *cobra.Command {
 			return err
 		}
 		r := retraining{app: a, client: client, path: "/api/v1/models/" + url.PathEscape(args[0]), screen: a.screen()}
-		before, err := r.settled(c.Context())
-		if err != nil {
+		if err := r.settled(c.Context()); err != nil {
 			return err
 		}
 		asked, err := call.Post[api.Asked](c.Context(), client, r.path+"/retrain", nil, in)
@@ -56,7 +54,7 @@ func (a *app) retrain() *cobra.Command {
 			fmt.Fprintf(a.Out, "asked for a cycle of %s; follow it with: tidemill watch %s\n", args[0], args[0])
 			return nil
 		}
-		return r.follow(c.Context(), asked, before.Evaluation)
+		return r.follow(c.Context(), asked)
 	}
 	return c
 }
@@ -74,21 +72,21 @@ type retraining struct {
 const settling = 10 * time.Second
 
 // settled waits a little until what was published before is known to the policy: a wish right after a publish means those rows.
-func (r *retraining) settled(ctx context.Context) (api.Model, error) {
+func (r *retraining) settled(ctx context.Context) error {
 	for deadline := time.Now().Add(settling); ; {
 		m, err := call.Get[api.Model](ctx, r.client, r.path, nil)
 		if err != nil {
-			return m, err
+			return err
 		}
 		d, err := call.Get[api.Dataset](ctx, r.client, "/api/v1/datasets/"+url.PathEscape(m.Dataset), nil)
 		if err != nil {
-			return m, err
+			return err
 		}
 		if m.Observed >= d.Segments && m.Decided >= m.Observed || time.Now().After(deadline) {
-			return m, nil
+			return nil
 		}
 		if err := lifecycle.Pause(ctx, lookEvery); err != nil {
-			return m, err
+			return err
 		}
 	}
 }
@@ -97,7 +95,7 @@ func (r *retraining) settled(ctx context.Context) (api.Model, error) {
 // after the evaluation that requested it.
 const steady = 10
 
-func (r *retraining) follow(ctx context.Context, asked api.Asked, before *events.PolicyEvaluated) error {
+func (r *retraining) follow(ctx context.Context, asked api.Asked) error {
 	for still := 0; ; {
 		cycles, err := call.Get[api.List[api.Cycle]](ctx, r.client, r.path+"/cycles", url.Values{"limit": {"10"}})
 		if err != nil {
@@ -115,7 +113,7 @@ func (r *retraining) follow(ctx context.Context, asked api.Asked, before *events
 			if err != nil {
 				return err
 			}
-			waits := m.Evaluation == nil || m.Evaluation.Pending || reflect.DeepEqual(m.Evaluation, before)
+			waits := m.Evaluation == nil || m.Evaluation.Pending || m.Evaluated < asked.Seq
 			if still++; waits {
 				still = 0
 			}

@@ -274,12 +274,34 @@ func TestRetrainThatThePolicyRefuses(t *testing.T) {
 	m.Cycle = nil
 	f.on("GET /api/v1/models/flight-delay", func(w http.ResponseWriter, _ *http.Request) {
 		if len(f.asks(retrainPath)) > 0 {
+			m.Evaluated = 399
 			m.Evaluation = &events.PolicyEvaluated{Model: "flight-delay", Cause: "retrain.asked", Reasons: []events.Reason{{Rule: "manual", Text: "there are no rows"}}}
 		}
 		reply(w, m)
 	})
 	r := run(t, f, "retrain", "flight-delay", "--wait")
 	require.Equal(t, result{1, "✗ manual: there are no rows\n", "error: no cycle of flight-delay was requested\n  see: tidemill why-not flight-delay\n"}, r)
+}
+
+// TestAWishThatIsRefusedAgain: the second refusal reads as the first one did, and is heard all the same.
+func TestAWishThatIsRefusedAgain(t *testing.T) {
+	t.Parallel()
+	f := airline(t)
+	f.say(retrainPath, api.Asked{ID: "another wish", Seq: 399})
+	m := flightDelay()
+	m.Cycle, m.Evaluated = nil, 388
+	m.Evaluation = &events.PolicyEvaluated{Model: "flight-delay", Cause: "retrain.asked", Reasons: []events.Reason{{Rule: "manual", Text: "there are no rows"}}}
+	looks := 0
+	f.on("GET /api/v1/models/flight-delay", func(w http.ResponseWriter, _ *http.Request) {
+		if looks++; looks > 3 {
+			m.Evaluated = 399
+		}
+		reply(w, m)
+	})
+	r := run(t, f, "retrain", "flight-delay", "--wait")
+	require.Equal(t, 1, r.code, r)
+	require.Contains(t, r.err, "no cycle of flight-delay was requested")
+	require.Greater(t, looks, 3)
 }
 
 func TestRollback(t *testing.T) {

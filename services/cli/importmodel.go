@@ -66,8 +66,7 @@ func (i *importing) run(ctx context.Context) error {
 	sum := events.SHA256(b)
 	brought := events.Import{ONNX: events.Blob{Key: "imports/" + sum + ".onnx", SHA256: sum, Bytes: int64(len(b))}, TrainedThrough: through, Name: filepath.Base(i.path)}
 	r := retraining{app: i.app, client: client, path: "/api/v1/models/" + url.PathEscape(i.model), screen: i.screen()}
-	before, err := r.settled(ctx)
-	if err != nil {
+	if err := r.settled(ctx); err != nil {
 		return err
 	}
 	if err := i.sendContent(ctx, client, "/api/v1/imports/"+sum, "sending "+brought.Name, b); err != nil {
@@ -81,7 +80,7 @@ func (i *importing) run(ctx context.Context) error {
 		fmt.Fprintf(i.Out, "asked for a cycle of %s with %s; follow it with: tidemill watch %s\n", i.model, brought.Name, i.model)
 		return nil
 	}
-	return r.follow(ctx, asked, before.Evaluation)
+	return r.follow(ctx, asked)
 }
 
 // instant reads a time or a day, in UTC.

@@ -154,7 +154,7 @@ func (p *Projection) Model(name, dataset string) api.Model {
 		return out
 	}
 	d := p.datasets[dataset]
-	out.Paused, out.Evaluation = m.paused, m.evaluation
+	out.Paused, out.Evaluation, out.Evaluated = m.paused, m.evaluation, m.evaluatedOn
 	out.Observed, out.Decided = d.passed(m.observed), d.passed(m.settled())
 	out.Cycles = maps.Clone(m.counts)
 	if v := m.version(m.champion); v != nil {
