@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	deliveryRounds = 9
+	deliveryRounds = 25
+	bigRounds      = 9
 	bigRows        = 2_000_000
 )
 
@@ -31,6 +32,7 @@ type delivery struct {
 	dataset            string // YAML
 	file               string // Parquet
 	rows               int64
+	rounds             int
 	columns            []resource.Column
 	features           string // SQL
 	label              string // SQL
@@ -51,7 +53,7 @@ func BenchmarkDelivery(b *testing.B) {
 		for _, d := range []delivery{flightRows(b), bigTable(b, engine, scratch)} {
 			q.spec = d.publish(b, m)
 			var ours, plain, ratio []float64
-			for round := range deliveryRounds + 1 {
+			for round := range d.rounds + 1 {
 				id, queued := q.publish()
 				q.finished(id) // it fails, since the model has other inputs; it is its beginning that is measured
 				took := q.started(id).Sub(queued)
@@ -76,7 +78,7 @@ func flightRows(b *testing.B) delivery {
 	file, err := filepath.Abs(filepath.Join(harness.Root(), "examples", "flights", "flights.parquet"))
 	require.NoError(b, err)
 	day := func(month, day int) time.Time { return time.Date(2001, time.Month(month), day, 0, 0, 0, 0, time.UTC) }
-	return delivery{name: "300k flights", rows: 300_000, file: file, dataset: `apiVersion: tidemill.dev/v1
+	return delivery{name: "300k flights", rows: 300_000, rounds: deliveryRounds, file: file, dataset: `apiVersion: tidemill.dev/v1
 kind: Dataset
 metadata: {name: flights}
 spec:
@@ -105,7 +107,7 @@ func bigTable(b *testing.B, e *lake.Engine, dir string) delivery {
 		require.NoError(b, err)
 	}
 	at := func(row int) time.Time { return time.Date(2020, 1, 1, 0, 0, row, 0, time.UTC) }
-	return delivery{name: "2M made-up rows", rows: bigRows, file: file, dataset: fmt.Sprintf(`apiVersion: tidemill.dev/v1
+	return delivery{name: "2M made-up rows", rows: bigRows, rounds: bigRounds, file: file, dataset: fmt.Sprintf(`apiVersion: tidemill.dev/v1
 kind: Dataset
 metadata: {name: big}
 spec:
