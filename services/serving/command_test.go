@@ -1,6 +1,7 @@
 package serving_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 )
 
 // program answers as binary does with the slope 0.25, and ends when it is asked about the origin "!".
-const program = `#!/usr/bin/env python3
+const program = `
 import json, math, sys
 for line in sys.stdin:
     request = json.loads(line)
@@ -28,11 +29,11 @@ for line in sys.stdin:
     print(json.dumps({"id": request["id"], "probabilities": ps}), flush=True)
 `
 
-// answered is a version without ONNX: a program that its trainer left in the model folder.
-func answered(t testing.TB, name, version string) model.Package {
+// answered is a version without ONNX: a program that its trainer left in the model folder. It does what first says before.
+func answered(t testing.TB, name, version, first string) model.Package {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "predict"), []byte(program), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "predict"), []byte("#!/usr/bin/env python3\n"+first+program), 0o755))
 	root, err := os.OpenRoot(dir)
 	require.NoError(t, err)
 	defer root.Close()
@@ -52,7 +53,7 @@ func TestACommandServes(t *testing.T) {
 	p.host.Command.Dir, p.host.Command.Backoff = t.TempDir(), time.Millisecond
 	p.Apply(t, flightsYAML)
 	p.serve()
-	p.promote(answered(t, "late", "1"))
+	p.promote(answered(t, "late", "1", ""))
 	var m metadata
 	require.Equal(t, http.StatusOK, p.get("/v2/models/late", &m))
 	require.Equal(t, "tidemill_command", m.Platform)
@@ -82,4 +83,25 @@ func TestACommandServes(t *testing.T) {
 		require.NoError(t, err)
 		return len(left) == 0
 	})
+}
+
+// TestAFirstVersionIsWaitedFor: who hears that a model has its first champion asks before serving has loaded it.
+func TestAFirstVersionIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	p := world(t)
+	p.host.Command.Dir = t.TempDir()
+	p.Apply(t, flightsYAML)
+	p.serve()
+	began, goOn := filepath.Join(t.TempDir(), "began"), filepath.Join(t.TempDir(), "go-on")
+	gate := fmt.Sprintf("import os, time\nopen(%q, 'w').close()\nwhile not os.path.exists(%q): time.sleep(0.01)\n", began, goOn)
+	p.deploy(p.store(answered(t, "late", "1", gate)))
+	hosttest.Await(t, "it is being loaded", func() bool { _, err := os.Stat(began); return err == nil })
+
+	hasty := http.Client{Timeout: 100 * time.Millisecond}
+	_, err := hasty.Get(p.url + "/v2/models/late")
+	require.ErrorContains(t, err, "Timeout", "it waits")
+	require.NoError(t, os.WriteFile(goOn, nil, 0o600))
+	status, a := p.infer("late", map[string]any{"inputs": columnTensors()})
+	require.Equal(t, http.StatusOK, status, a.Error)
+	require.Equal(t, "1", a.Version)
 }

@@ -27,7 +27,11 @@ type served struct {
 	name     string
 	champion atomic.Pointer[version]
 	state    atomic.Pointer[deployed]
+	tried    chan struct{} // closed when its first load has succeeded or failed
 }
+
+// patience is how long a request waits for the first version of a model that is being loaded: who hears of a promotion asks at once.
+const patience = 10 * time.Second
 
 // deployed is what deployment wants and what keeps it from being served.
 type deployed struct {
@@ -82,12 +86,27 @@ func (x *models) hold(ctx context.Context, name, wanted string) (*version, error
 			return x.holdEarlier(ctx, s, wanted)
 		}
 		if v == nil {
+			if s.await(ctx) && s.champion.Load() != nil {
+				continue
+			}
 			return nil, x.unloaded(s)
 		}
 		if v.acquire() {
 			return v, nil
 		}
 		// It was replaced between the two lines; the pointer is new already.
+	}
+}
+
+// await waits until the first load of a model has ended.
+func (s *served) await(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	select {
+	case <-s.tried:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -112,7 +131,12 @@ func (x *models) unloaded(s *served) error {
 	if d := s.state.Load(); d.failure != nil {
 		return fail(http.StatusServiceUnavailable, "no version of model %s could be loaded: %v", s.name, d.failure)
 	}
-	return fail(http.StatusNotFound, "model %s has no champion", s.name)
+	select {
+	case <-s.tried:
+		return fail(http.StatusNotFound, "model %s has no champion", s.name)
+	default:
+		return fail(http.StatusServiceUnavailable, "version %s of model %s is being loaded; try again in a moment", s.state.Load().Champion, s.name)
+	}
 }
 
 func (x *models) holdEarlier(ctx context.Context, s *served, wanted string) (*version, error) {
@@ -195,14 +219,13 @@ func (x *models) follow(ctx context.Context, name string, st rollout.State) erro
 		return nil
 	}
 	if s == nil {
-		s = &served{name: name}
+		s = &served{name: name, tried: make(chan struct{})}
+		defer close(s.tried)
 		// Nobody must see a model without a state.
 		s.state.Store(&deployed{State: st})
-		x.load(ctx, s, st, 0)
 		all := maps.Clone(*x.byName.Load())
 		all[name] = s
 		x.byName.Store(&all)
-		return ctx.Err()
 	}
 	x.load(ctx, s, st, 0)
 	return ctx.Err()
