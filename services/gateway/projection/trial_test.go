@@ -60,7 +60,9 @@ func TestTrialsAreRankedAndCounted(t *testing.T) {
 	require.Equal(t, 100, cycle().Queued)
 
 	figure := func(v float64) func(*events.TrialFinished) {
-		return func(p *events.TrialFinished) { p.Validation, p.Params = map[string]float64{"logloss": v}, map[string]any{"lr": v} }
+		return func(p *events.TrialFinished) {
+			p.Validation, p.Params = map[string]float64{"logloss": v}, map[string]any{"lr": v}
+		}
 	}
 	l.ended("logistic", 1, figure(0.5))
 	l.ended("boosted", 1, figure(0.6))
@@ -93,7 +95,9 @@ func TestALongSearchIsKeptShort(t *testing.T) {
 	t.Parallel()
 	l, cycle := board(t)
 	for n := range 1000 {
-		l.ended("boosted", n+1, func(p *events.TrialFinished) { p.Validation = map[string]float64{"logloss": math.Abs(float64(n) - 500)} })
+		l.ended("boosted", n+1, func(p *events.TrialFinished) {
+			p.Validation = map[string]float64{"logloss": math.Abs(float64(n) - 500)}
+		})
 	}
 	c := cycle()
 	require.Len(t, c.Trials, 1001)
