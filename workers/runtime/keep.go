@@ -19,6 +19,7 @@ import (
 
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/infra/jobs"
+	"github.com/tidemill/tidemill/infra/lifecycle"
 	"github.com/tidemill/tidemill/workers/runtime/checkpoint"
 )
 
@@ -58,6 +59,7 @@ type keeper struct {
 
 	stored checkpoint.State // what the newest checkpoint holds
 	last   checkpoint.State // what was there at the last look
+	busy   int              // looks in a row that saw a folder at work
 	big    bool             // it was told that a checkpoint is too big
 }
 
@@ -177,6 +179,14 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
+// A trainer that writes more often than the worker looks never leaves its folder as it was. After so many looks a checkpoint is
+// taken between two writes: when the folder keeps still for a moment, or else as it is, if nothing changes while it is packed.
+const (
+	patientLooks = 3
+	stillMoments = 5
+	momentsALook = 20
+)
+
 // look stores what is new: a checkpoint when its folder is at rest, and the last lines.
 func (k *keeper) look(ctx context.Context) {
 	if k.spec.checkpoints() {
@@ -184,8 +194,15 @@ func (k *keeper) look(ctx context.Context) {
 		switch {
 		case err != nil:
 			k.warn("the trial's checkpoints can't be read", err)
-		case now.Same(k.last) && !now.Same(k.stored) && len(now) > 0:
+		case len(now) == 0 || now.Same(k.stored):
+			k.busy = 0
+		case now.Same(k.last):
 			k.save(ctx, now)
+		default:
+			if k.busy++; k.busy >= patientLooks {
+				now = k.still(ctx, now)
+				k.save(ctx, now)
+			}
 		}
 		k.last = now
 	}
@@ -195,6 +212,21 @@ func (k *keeper) look(ctx context.Context) {
 	if dirty {
 		k.report(k.write(ctx))
 	}
+}
+
+// still waits for a moment in which the folder doesn't change, but not for long, and gives what it holds then.
+func (k *keeper) still(ctx context.Context, now checkpoint.State) checkpoint.State {
+	for range stillMoments {
+		if lifecycle.Pause(ctx, k.w.o.Keep/momentsALook) != nil {
+			break
+		}
+		next, err := checkpoint.Look(k.dir)
+		if err != nil || next.Same(now) {
+			break
+		}
+		now = next
+	}
+	return now
 }
 
 // final keeps what is there when the trainer has ended without a result: nothing in the folder changes any more.
@@ -248,7 +280,7 @@ func (k *keeper) save(ctx context.Context, s checkpoint.State) {
 			before = nil
 		}
 	} else {
-		k.stored = s
+		k.stored, k.busy = s, 0
 		k.told(number)
 	}
 	if before != nil {

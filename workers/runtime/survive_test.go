@@ -151,6 +151,29 @@ func TestSilentWorkerIsReplaced(t *testing.T) {
 	require.Len(t, s.said(events.TrialFinishedType), 1)
 }
 
+// TestABusyTrainerIsKept: a trainer that writes more often than the worker looks never leaves its folder at rest.
+func TestABusyTrainerIsKept(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.options.Keep = 300 * time.Millisecond
+	goFile := filepath.Join(t.TempDir(), "go")
+	spec := s.trial(strings.ReplaceAll(`
+at=0
+until test -e GO; do
+  at=$((at+1)); echo $at > "$TIDEMILL_CHECKPOINT_DIR/steps.tmp"; mv "$TIDEMILL_CHECKPOINT_DIR/steps.tmp" "$TIDEMILL_CHECKPOINT_DIR/steps"; sleep 0.1
+done
+exit 1`, "GO", goFile), nil)
+	s.work()
+	s.publish(spec)
+	s.until("two checkpoints are stored while it writes", func() bool {
+		n, err := s.noted(spec.Trial)
+		return err == nil && n.Number > 1
+	})
+	release(t, goFile)
+	s.finished()
+	s.empty()
+}
+
 func TestOldCheckpointsAreRemoved(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
