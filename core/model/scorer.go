@@ -37,6 +37,7 @@ type Scorer struct {
 	wiring   wiring
 	session  *ort.DynamicAdvancedSession
 	single   chan *slot // buffers for one row, kept between calls
+	shared   *shared    // nil when rows of several callers may not go together
 }
 
 // Open loads a model and checks that it keeps its contract: its inputs and outputs, and a first run on rows of zeros and
@@ -69,6 +70,9 @@ func (r *Runtime) Open(ctx context.Context, onnx []byte, c Contract) (*Scorer, e
 	if err := Smoke(ctx, c, s.Score); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open model: %w", err)
+	}
+	if len(onnx) <= shareBytes && s.rowByRow() {
+		s.shared = newShared(s)
 	}
 	return s, nil
 }
@@ -148,6 +152,9 @@ func (s *Scorer) score(ctx context.Context, b Batch, out []float32) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if b.N == 1 && s.shared != nil {
+			return s.shared.score(b, out)
+		}
 		return s.chunk(b, out)
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -192,6 +199,9 @@ func (s *Scorer) chunk(b Batch, out []float32) error {
 }
 
 func (s *Scorer) free() {
+	if s.shared != nil {
+		s.shared.free()
+	}
 	for {
 		select {
 		case t := <-s.single:

@@ -10,7 +10,7 @@ type slot struct {
 	outputs []ort.Value
 	numeric [][]float32         // per feature: the memory behind its tensor; nil for a string feature
 	text    []*ort.StringTensor // per feature; nil for a numeric one
-	last    []string            // per feature: what a one-row string tensor holds now
+	last    [][]string          // per feature and row: what a string tensor of few rows holds now
 	matrix  []float32           // [n*F] of the matrix mode
 	answer  []float32
 }
@@ -18,7 +18,7 @@ type slot struct {
 // newSlot allocates the tensors that the wiring asks for.
 func newSlot(c Contract, w wiring, n int) (*slot, error) {
 	f := len(c.Features)
-	t := &slot{n: n, numeric: make([][]float32, f), text: make([]*ort.StringTensor, f), last: make([]string, f)}
+	t := &slot{n: n, numeric: make([][]float32, f), text: make([]*ort.StringTensor, f), last: make([][]string, f)}
 	if w.input == InputMatrix {
 		t.matrix = make([]float32, n*f)
 		if err := t.input(t.matrix, ort.NewShape(int64(n), int64(f))); err != nil {
@@ -58,6 +58,9 @@ func (t *slot) columns(c Contract) error {
 			return err
 		}
 		t.text[i] = s
+		if t.n <= mostShared {
+			t.last[i] = make([]string, t.n) // as a fresh tensor holds
+		}
 		t.inputs = append(t.inputs, s)
 	}
 	return nil
@@ -96,15 +99,52 @@ func (t *slot) run(session *ort.DynamicAdvancedSession, b Batch, out []float32) 
 }
 
 func (t *slot) setText(i int, text []string) error {
-	if t.n > 1 {
+	if t.last[i] == nil {
 		return t.text[i].SetContents(text)
 	}
-	// A fresh tensor holds "". Crossing into C costs more than comparing.
-	if text[0] == t.last[i] {
+	for row, x := range text {
+		if err := t.setOne(i, row, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *slot) setOne(i, row int, x string) error {
+	if x == t.last[i][row] { // crossing into C costs more than comparing
 		return nil
 	}
-	t.last[i] = text[0]
-	return t.text[i].SetElement(0, text[0])
+	if err := t.text[i].SetElement(int64(row), x); err != nil {
+		return err
+	}
+	t.last[i][row] = x
+	return nil
+}
+
+// runRows scores rows of several callers, as many as the slot has.
+func (t *slot) runRows(session *ort.DynamicAdvancedSession, rows []*sharedRow) error {
+	for row, r := range rows {
+		for i, c := range r.b.Columns {
+			switch {
+			case t.matrix != nil:
+				t.matrix[row*len(r.b.Columns)+i] = c.Numeric[0]
+			case t.numeric[i] != nil:
+				t.numeric[i][row] = c.Numeric[0]
+			default:
+				if err := t.setOne(i, row, c.Text[0]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if err := session.Run(t.inputs, t.outputs); err != nil {
+		return err
+	}
+	width := len(t.answer) / t.n
+	for row, r := range rows {
+		copy(r.out, t.answer[row*width:(row+1)*width])
+	}
+	return nil
 }
 
 // free gives the tensors back to the C library.

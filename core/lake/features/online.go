@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/core/lake"
 	"github.com/tidemill/tidemill/core/lake/rows"
 	"github.com/tidemill/tidemill/core/resource"
+	"github.com/tidemill/tidemill/core/together"
 )
 
 // manyRows is from how many rows on a table beats as many single statements.
@@ -28,12 +29,11 @@ type Online struct {
 	// unstreamed is set when the features turned out to be more than a projection.
 	unstreamed atomic.Bool
 
-	mu      sync.Mutex
-	closed  bool
-	idle    []*runner
-	running int
-	limit   int    // of runners at work
-	waiting []*job // in the order of their coming, while all runners are at work
+	group *together.Group[*job]
+
+	mu     sync.Mutex
+	closed bool
+	idle   []*runner
 }
 
 // Online prepares the features for single rows. The caller closes it before the engine.
@@ -45,8 +45,9 @@ func (f *Features) Online(ctx context.Context) (*Online, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare features: %w", err)
 	}
-	// As many as leave room for what else a server does: waiting callers go together.
-	o := &Online{f: f, checker: checker, limit: max(1, runtime.GOMAXPROCS(0)/2)}
+	o := &Online{f: f, checker: checker}
+	// As many at work as leave room for what else a server does: waiting callers go together.
+	o.group = together.New(max(1, runtime.GOMAXPROCS(0)/2), most, (*job).weight, o.serve)
 	for _, name := range f.Used {
 		c, _ := f.spec.Column(name)
 		o.names, o.types = append(o.names, name), append(o.types, c.Type)

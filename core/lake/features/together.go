@@ -2,7 +2,6 @@ package features
 
 import (
 	"errors"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -14,9 +13,6 @@ import (
 // most is how many rows go together.
 const most = 64
 
-// alone is how often one goes alone before it no longer looks for company.
-const alone = 16
-
 var errClosed = errors.New("the model is closed")
 
 // job is one caller's rows.
@@ -24,79 +20,28 @@ type job struct {
 	bound [][]rows.Value
 	m     *Matrix
 	err   error
-	turn  chan bool // true: compute, for yourself and who waits; false: it is done
 }
 
-var jobs = sync.Pool{New: func() any { return &job{turn: make(chan bool, 1)} }}
+var jobs = sync.Pool{New: func() any { return &job{} }}
+
+func (j *job) weight() int { return len(j.bound) }
 
 // together computes the features of bound rows into m, by itself or by another caller that takes them along.
 func (o *Online) together(bound [][]rows.Value, m *Matrix) error {
 	j := jobs.Get().(*job)
-	j.bound, j.m, j.err = bound, m, nil
-	o.mu.Lock()
-	lead := o.running < o.limit
-	if lead {
-		o.running++
-	} else {
-		o.waiting = append(o.waiting, j)
-	}
-	o.mu.Unlock()
-	if lead || <-j.turn {
-		o.lead(j)
-	}
+	*j = job{bound: bound, m: m}
+	o.group.Do(j)
 	err := j.err
-	j.bound, j.m = nil, nil
+	*j = job{}
 	jobs.Put(j)
 	return err
 }
 
-// lead computes for a caller and those that wait, and hands the lead on.
-func (o *Online) lead(own *job) {
+// serve computes what callers ask for.
+func (o *Online) serve(batch []*job) {
 	r := o.take()
-	if r.company > 0 {
-		runtime.Gosched() // who is about to ask asks now, and goes along
-	}
-	r.batch = append(r.batch[:0], own)
-	n := len(own.bound)
-	o.mu.Lock()
-	along := 0
-	for along < len(o.waiting) && n+len(o.waiting[along].bound) <= most {
-		n += len(o.waiting[along].bound)
-		along++
-	}
-	r.batch = append(r.batch, o.waiting[:along]...)
-	o.waiting = drop(o.waiting, along)
-	o.mu.Unlock()
-
-	if r.company--; len(r.batch) > 1 {
-		r.company = alone
-	}
-	r.run()
-	for _, j := range r.batch[1:] {
-		j.turn <- false
-	}
-	clear(r.batch)
+	r.run(batch)
 	o.give(r)
-
-	o.mu.Lock()
-	var next *job
-	if len(o.waiting) > 0 {
-		next = o.waiting[0]
-		o.waiting = drop(o.waiting, 1)
-	} else {
-		o.running--
-	}
-	o.mu.Unlock()
-	if next != nil {
-		next.turn <- true
-	}
-}
-
-// drop removes the first n.
-func drop(list []*job, n int) []*job {
-	rest := copy(list, list[n:])
-	clear(list[rest:])
-	return list[:rest]
 }
 
 func (o *Online) take() *runner {
@@ -128,11 +73,8 @@ type runner struct {
 	stream *lake.Stream
 	one    *lake.Statement // over a row without nulls
 	many   *lake.Statement // over any rows
-	batch  []*job
 	work   []place
 	vals   []rows.Value
-	// company is above 0 when others went along lately. Without it nobody is waited for: giving way costs a wake-up.
-	company int
 }
 
 // place is a row of a job.
@@ -187,9 +129,9 @@ func (o *Online) streamed(source string) string {
 }
 
 // run computes the batch. When some rows fail, each is tried alone: a caller must not suffer from another's row.
-func (r *runner) run() {
+func (r *runner) run(batch []*job) {
 	r.work = r.work[:0]
-	for _, j := range r.batch {
+	for _, j := range batch {
 		for row := range j.bound {
 			r.work = append(r.work, place{j, row})
 		}
