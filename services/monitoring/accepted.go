@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"time"
 
@@ -41,11 +40,17 @@ func (s *Service) declared(ctx context.Context, f events.Fact, name string) erro
 	if !ok {
 		return nil // it was deleted since
 	}
-	accepted := s.host.Catalog.Segments(m.Model.Dataset, math.MaxUint64)
-	if len(accepted) == 0 {
+	newest, ok := s.host.Catalog.Newest(m.Model.Dataset, f.Seq)
+	if !ok {
 		return nil
 	}
-	newest := accepted[len(accepted)-1]
+	doc, err := s.docs.Get(ctx, name)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return err
+	}
+	if doc.Value.on(newest.Dataset).Last > 0 {
+		return nil // it is observed already, a segment after the other
+	}
 	if err := s.observe(ctx, f, newest, m); err != nil {
 		return fmt.Errorf("observe segment %d of %s for %s: %w", newest.Ordinal, newest.Dataset, name, err)
 	}

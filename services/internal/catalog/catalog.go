@@ -37,12 +37,14 @@ type Catalog struct {
 	current   map[key]Resource
 	revisions map[key]map[uint64]Resource
 	segments  map[string][]events.SegmentAccepted // by dataset, ascending ordinals
+	accepted  map[string][]uint64                 // by dataset, the sequences in FACTS of its segments
 	versions  map[key]events.Version              // by model and version
 }
 
 // New returns an empty catalog; Run or Apply fills it.
 func New() *Catalog {
 	c := &Catalog{current: map[key]Resource{}, revisions: map[key]map[uint64]Resource{}, segments: map[string][]events.SegmentAccepted{},
+		accepted: map[string][]uint64{},
 		versions: map[key]events.Version{}}
 	c.moved = sync.NewCond(c.mu.RLocker())
 	return c
@@ -86,6 +88,7 @@ func (c *Catalog) fold(f events.Fact) error {
 		// Said twice is folded once: ordinals only grow.
 		if n := len(list); n == 0 || list[n-1].Ordinal < p.Ordinal {
 			c.segments[p.Dataset] = append(list, p)
+			c.accepted[p.Dataset] = append(c.accepted[p.Dataset], f.Seq)
 		}
 	case events.CandidateTrainedType:
 		p, err := events.PayloadOf[events.CandidateTrained](f)
@@ -221,6 +224,17 @@ func (c *Catalog) Segments(dataset string, through uint64) []events.SegmentAccep
 		n++
 	}
 	return list[:n:n]
+}
+
+// Newest is the newest segment of a dataset that was accepted before a place in the ledger.
+func (c *Catalog) Newest(dataset string, before uint64) (events.SegmentAccepted, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n, _ := slices.BinarySearch(c.accepted[dataset], before)
+	if n == 0 {
+		return events.SegmentAccepted{}, false
+	}
+	return c.segments[dataset][n-1], true
 }
 
 // Segment finds one accepted segment.
