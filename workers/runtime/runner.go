@@ -81,6 +81,7 @@ type Runner struct {
 	environments *Environments
 	worker       string // as its trials' processes are marked
 	watchdog     *guard.Watchdog
+	spare        *spare
 }
 
 // NewRunner makes a runner.
@@ -97,7 +98,7 @@ func NewRunner(data Data, blobs Blobs, ort *model.Runtime, o Options) *Runner {
 	if o.Venvs == "" {
 		o.Venvs = filepath.Join(o.Dir, "venvs")
 	}
-	r := &Runner{data: data, blobs: blobs, ort: ort, o: o, worker: guard.WorkerID(o.Dir),
+	r := &Runner{data: data, blobs: blobs, ort: ort, o: o, worker: guard.WorkerID(o.Dir), spare: newSpare(o.Dir),
 		environment: sync.OnceValue(func() map[string]string { return environment(ort.Version()) })}
 	r.environments = NewEnvironments(EnvironmentsOptions{Dir: o.Venvs, Path: o.Path, Getenv: o.Getenv, User: o.User, Grace: o.Grace, Worker: r.worker})
 	if len(o.Watchdog) > 0 {
@@ -112,6 +113,7 @@ func (r *Runner) Environments() *Environments { return r.environments }
 // Tidy ends what dead workers of the same Dir have left running, and removes Python environments that nobody has used for
 // long. It tells how many processes and environments that were. Call it when a worker starts.
 func (r *Runner) Tidy(ctx context.Context) (processes, environments int, err error) {
+	r.spare.clean()
 	processes, stuck := guard.Sweep(ctx, r.o.Dir)
 	environments, err = r.environments.Clean()
 	return processes, environments, errors.Join(stuck, err)
@@ -122,6 +124,7 @@ func (r *Runner) Close() {
 	if r.watchdog != nil {
 		r.watchdog.Stop()
 	}
+	r.spare.clean()
 }
 
 // run is one attempt of a trial under way.
@@ -173,6 +176,9 @@ func (r *Runner) Run(ctx context.Context, s Spec, attempt int, update func(Updat
 		return Result{}, nil, fmt.Errorf("run %s: %w", s.Trial, err)
 	}
 	defer log.Close()
+	if s.Candidate.Trainer == TrainerProcess {
+		r.spare.take(scratch)
+	}
 	t := &run{Runner: r, spec: s, attempt: attempt, folders: foldersIn(scratch, checkpoints), update: update, phase: PhasePreparing,
 		limit: limit, curve: curveOf(s), stop: stop}
 	if t.out, err = newOutput(log, s.Candidate.Metrics, t.onLine); err != nil {
@@ -292,7 +298,11 @@ func (t *run) trainAndHoldOut(ctx context.Context) error {
 	})
 	both.Go(func() error {
 		<-begun
-		return t.holdOut(whole)
+		err := t.holdOut(whole)
+		if !early {
+			t.spare.refill()
+		}
+		return err
 	})
 	return both.Wait()
 }
