@@ -49,8 +49,10 @@ type LineageData struct {
 	TrainRows      int64     `json:"trainRows"`
 	ValidationRows int64     `json:"validationRows"`
 	TrainedThrough time.Time `json:"trainedThrough"`
-	Features       string    `json:"features"` // SQL
-	Label          string    `json:"label"`    // SQL
+	Features       string    `json:"features"`               // SQL
+	Label          string    `json:"label"`                  // SQL
+	Weight         string    `json:"weight,omitempty"`       // SQL
+	ClassWeights   any       `json:"classWeights,omitempty"` // balanced, or a number per class
 	ModelRevision  uint64    `json:"modelRevision"`
 }
 

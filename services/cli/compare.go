@@ -104,6 +104,7 @@ func compareLineages(a, b api.Lineage) comparison {
 			pair("validation rows", render.Count(a.Data.ValidationRows), render.Count(b.Data.ValidationRows)),
 			pair("trained through", render.Time(a.Data.TrainedThrough), render.Time(b.Data.TrainedThrough)),
 			pair("features", oneLine(a.Data.Features), oneLine(b.Data.Features)), pair("label", oneLine(a.Data.Label), oneLine(b.Data.Label)),
+			pair("weight", oneLine(a.Data.Weight), oneLine(b.Data.Weight)), pair("class weights", classWeights(a.Data), classWeights(b.Data)),
 		},
 		Code: []compared{
 			pair("candidate", a.Code.Candidate, b.Code.Candidate), pair("trainer", a.Code.Trainer, b.Code.Trainer),

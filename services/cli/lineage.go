@@ -122,11 +122,20 @@ func dataTree(d api.LineageData) node {
 		with("segments", fmt.Sprintf("%s, up to ordinal %s", render.Count(d.Segments), render.ID(d.Through))).
 		with("rows", fmt.Sprintf("%s for training, %s for validation", render.Count(d.TrainRows), render.Count(d.ValidationRows))).
 		with("trained through", render.Time(d.TrainedThrough)).
-		with("features", oneLine(d.Features)).with("label", oneLine(d.Label)).with("revision", render.ID(d.ModelRevision)+" of the model")
+		with("features", oneLine(d.Features)).with("label", oneLine(d.Label)).
+		with("weight", oneLine(d.Weight)).with("class weights", classWeights(d)).with("revision", render.ID(d.ModelRevision)+" of the model")
 	if len(d.Missing) > 0 {
 		n = n.with("missing", fmt.Sprintf("%d segments are no longer stored: %s", len(d.Missing), strings.Trim(fmt.Sprint(d.Missing), "[]")))
 	}
 	return n
+}
+
+// classWeights are those of a version, in one line; "" when it has none.
+func classWeights(d api.LineageData) string {
+	if d.ClassWeights == nil {
+		return ""
+	}
+	return render.Value(d.ClassWeights)
 }
 
 func codeTree(c api.LineageCode) node {

@@ -55,6 +55,7 @@ func relatives(t *testing.T) *fake {
 	second := lineage("2", packed(t, f, map[string]string{"train.py": "print(2)", "new.py": "", "same.py": "x"}))
 	second.State, second.Data.ID, second.Data.Through, second.Data.Missing = "champion", strings.Repeat("6", 64), 80, []uint64{3, 7}
 	second.Code.Params = map[string]any{"trees": 300, "depth": 4}
+	second.Data.Weight, second.Data.ClassWeights = "distance / 1000", map[string]float64{"true": 3}
 	second.Environment["python"] = "3.13.0"
 	second.Trial.Refit = true
 	second.Parents = []api.Parent{{Kind: api.ParentRefitOf, Version: "x"}, {Kind: api.ParentChampion, Version: "1", SHA256: first.Package.SHA256}}

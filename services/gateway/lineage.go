@@ -119,6 +119,12 @@ func (s *Service) lineageData(ctx context.Context, m making) (api.LineageData, e
 	manifest := m.version.Manifest
 	out := api.LineageData{Snapshot: m.request.Snapshot, TrainRows: manifest.TrainRows, ValidationRows: manifest.ValidationRows, Missing: []uint64{},
 		TrainedThrough: manifest.TrainedThrough, Features: manifest.FeatureSQL, Label: manifest.LabelSQL, ModelRevision: m.request.ModelRevision}
+	if declared, err := recipe.Model(s.host.Catalog, m.request); err == nil && m.request.Import == nil {
+		out.Weight = declared.Weight
+		if w := declared.ClassWeights; w != nil {
+			out.ClassWeights = w
+		}
+	}
 	base, err := recipe.Base(s.host.Catalog, m.request)
 	if m.refit != nil {
 		base, err = recipe.RefitBase(s.host.Catalog, m.request)
