@@ -63,12 +63,36 @@ func checkSchema(d *document, kindName string) Errors {
 			errs = append(errs, explain(d, e, at(root, e.SchemaURL))...)
 			return
 		}
-		for _, c := range e.Causes {
+		causes := e.Causes
+		if _, ok := e.ErrorKind.(*kind.AnyOf); ok {
+			causes = causes[nearest(causes):][:1]
+		}
+		for _, c := range causes {
 			walk(c)
 		}
 	}
 	walk(invalid)
 	return errs
+}
+
+// nearest is the alternative that the document was meant to be: the one in which the validator came furthest. Of equals it is
+// the first.
+func nearest(alternatives []*jsonschema.ValidationError) int {
+	best, deepest := 0, -1
+	for i, a := range alternatives {
+		if n := depth(a); n > deepest {
+			best, deepest = i, n
+		}
+	}
+	return best
+}
+
+func depth(e *jsonschema.ValidationError) int {
+	n := len(e.InstanceLocation)
+	for _, c := range e.Causes {
+		n = max(n, depth(c))
+	}
+	return n
 }
 
 // at is the part of the schema that a URL's fragment points to.
