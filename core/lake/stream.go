@@ -97,7 +97,7 @@ func (s *Stream) Run(n int, vals []rows.Value, number func(row, col int, x float
 	}
 	s.vals, s.n, s.asked = vals, n, 0
 	s.run++
-	defer func() { s.vals = nil }()
+	defer func() { s.vals, s.asked = nil, mostAsked }() // whoever asks now finds the end
 	if !s.runs {
 		s.runs = true
 		// DuckDB means to replace this function, but nothing else gives chunks as they are made yet.
@@ -136,7 +136,7 @@ func (s *Stream) failed() error {
 // take gives a chunk's values when it is the run's; done is false for the filler of an earlier run.
 func (s *Stream) take(chunk bindings.DataChunk, number func(row, col int, x float32, valid bool), text func(row, col int, x string, valid bool)) (done bool, err error) {
 	n := int(bindings.DataChunkGetSize(chunk))
-	if n == 0 || s.asked > 2 {
+	if n == 0 || s.asked > mostAsked {
 		return false, fmt.Errorf("%w: it took %d chunks and gave %d rows", ErrNoStream, s.asked, n)
 	}
 	tags := bindings.VectorGetData(bindings.DataChunkGetVector(chunk, bindings.IdxT(len(s.texts))))
@@ -152,8 +152,12 @@ func (s *Stream) take(chunk bindings.DataChunk, number func(row, col int, x floa
 	return true, nil
 }
 
-// filler is the tag of a row that nobody waits for.
-const filler = -1
+const (
+	// filler is the tag of a row that nobody waits for.
+	filler = -1
+	// mostAsked is how often a run's source may be asked: for the rows and for a filler.
+	mostAsked = 2
+)
 
 func (s *Stream) tag(row int) int64 { return s.run*MaxStream + int64(row) }
 
