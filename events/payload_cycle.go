@@ -130,6 +130,8 @@ type TrialStarted struct {
 	Attempt   int    `json:"attempt"`
 	Worker    string `json:"worker"`
 	PID       int    `json:"pid,omitempty"` // of the process contract
+	// Params are its hyperparameters.
+	Params map[string]any `json:"params,omitempty"`
 }
 
 // TrialProgressed is for people who watch; it may be lost.

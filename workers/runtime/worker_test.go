@@ -143,7 +143,8 @@ func TestWorkerRunsATrial(t *testing.T) {
 
 	started, err := events.PayloadOf[events.TrialStarted](s.facts(events.TrialStartedType, 1)[0])
 	require.NoError(t, err)
-	require.Equal(t, events.TrialStarted{Trial: spec.Trial, Cycle: "late-1", Model: "late", Candidate: "logistic", Attempt: 1, Worker: "w1"}, started)
+	require.Equal(t, events.TrialStarted{Trial: spec.Trial, Cycle: "late-1", Model: "late", Candidate: "logistic", Attempt: 1, Worker: "w1",
+		Params: map[string]any{"l2": 1.0}}, started)
 	progress, err := events.PayloadOf[events.TrialProgressed](s.facts(events.TrialProgressedType, 1)[0])
 	require.NoError(t, err)
 	require.Equal(t, spec.Trial, progress.Trial)

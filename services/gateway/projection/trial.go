@@ -157,7 +157,7 @@ func (m *model) trialStarted(x events.TrialStarted) {
 	if t.Attempt < x.Attempt {
 		t.Phase, t.Fraction, t.Message, t.LogTail, t.Reported = "", 0, "", nil, nil
 	}
-	t.State, t.Attempt, t.Worker = trialRunning, x.Attempt, x.Worker
+	t.State, t.Attempt, t.Worker, t.Params = trialRunning, x.Attempt, x.Worker, x.Params
 	if c := m.cycle(x.Cycle); c.State == stateRequested {
 		c.State = stateTraining
 	}

@@ -56,8 +56,10 @@ func TestTrialsAreRankedAndCounted(t *testing.T) {
 	l, cycle := board(t)
 	require.Equal(t, "logloss", cycle().Primary)
 	require.Equal(t, 101, cycle().Queued)
-	l.say(events.TrialStartedType, modelName, "flight-delay-1", events.TrialStarted{Trial: "flight-delay-1-boosted-1", Cycle: "flight-delay-1", Model: modelName, Candidate: "boosted", Attempt: 1})
+	l.say(events.TrialStartedType, modelName, "flight-delay-1", events.TrialStarted{Trial: "flight-delay-1-boosted-1", Cycle: "flight-delay-1", Model: modelName, Candidate: "boosted", Attempt: 1,
+		Params: map[string]any{"lr": 0.1}})
 	require.Equal(t, 100, cycle().Queued)
+	require.Equal(t, map[string]any{"lr": 0.1}, cycle().Trials[1].Params, "while it runs")
 
 	figure := func(v float64) func(*events.TrialFinished) {
 		return func(p *events.TrialFinished) {
