@@ -65,7 +65,7 @@ func (w *Worker) fact(spec Spec, t events.Type, payload any, step ...string) (ev
 
 func (w *Worker) sayStarted(ctx context.Context, spec Spec, attempt jobs.Attempt) error {
 	fact, err := w.fact(spec, events.TrialStartedType, events.TrialStarted{Trial: spec.Trial, Cycle: spec.Cycle, Model: spec.Model,
-		Candidate: spec.Candidate.Name, Attempt: attempt.Number, Worker: w.o.Name, Params: spec.Candidate.Params}, "started", strconv.Itoa(attempt.Number))
+		Candidate: spec.Candidate.Name, Attempt: attempt.Number, Worker: w.o.Name, Params: spec.Hyperparameters()}, "started", strconv.Itoa(attempt.Number))
 	if err == nil {
 		_, err = w.bus.Say(ctx, fact)
 	}

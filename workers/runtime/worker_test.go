@@ -122,6 +122,7 @@ func TestWorkerRunsATrial(t *testing.T) {
 	s.work()
 	spec := builtin()
 	spec.Cause = runtime.Cause{ID: "cause", Seq: 1, TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+	spec.Params = map[string]any{"maxIter": 60.0} // that a search chose
 	s.publish(spec)
 
 	fact, p := s.finished()
@@ -144,7 +145,7 @@ func TestWorkerRunsATrial(t *testing.T) {
 	started, err := events.PayloadOf[events.TrialStarted](s.facts(events.TrialStartedType, 1)[0])
 	require.NoError(t, err)
 	require.Equal(t, events.TrialStarted{Trial: spec.Trial, Cycle: "late-1", Model: "late", Candidate: "logistic", Attempt: 1, Worker: "w1",
-		Params: map[string]any{"l2": 1.0}}, started)
+		Params: map[string]any{"l2": 1.0, "maxIter": 60.0}}, started)
 	progress, err := events.PayloadOf[events.TrialProgressed](s.facts(events.TrialProgressedType, 1)[0])
 	require.NoError(t, err)
 	require.Equal(t, spec.Trial, progress.Trial)
