@@ -16,7 +16,8 @@ import (
 )
 
 // Local gives the path of a file with the object's bytes: the file itself in a file store, else a copy in the cache that is
-// fetched once and verified against the digest. The caller must not change the file.
+// fetched once. Either is verified against the digest when it is first asked for, and a file again when it was touched since. The
+// caller must not change the file.
 func (s *Store) Local(ctx context.Context, b events.Blob) (string, error) {
 	if err := checkKey(b.Key); err != nil {
 		return "", err
@@ -29,6 +30,9 @@ func (s *Store) Local(ctx context.Context, b events.Blob) (string, error) {
 		}
 		if info.Size() != b.Bytes {
 			return "", fmt.Errorf("blob %s has %d bytes, not %d: it was changed or cut; restore it from a backup", b.Key, info.Size(), b.Bytes)
+		}
+		if err := s.check(b, p, info.ModTime()); err != nil {
+			return "", err
 		}
 		return p, nil
 	}
@@ -43,6 +47,27 @@ func (s *Store) Local(ctx context.Context, b events.Blob) (string, error) {
 		return "", fmt.Errorf("copy blob %s: %w", b.Key, err)
 	}
 	return p, nil
+}
+
+// check verifies the file at p unless it did so since the file was changed.
+func (s *Store) check(b events.Blob, p string, changed time.Time) error {
+	if before, ok := s.checked.Load(p); ok && changed.Equal(before.(time.Time)) || b.SHA256 == "" {
+		return nil
+	}
+	f, err := os.Open(p)
+	if err != nil {
+		return keyError("read", b.Key, err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return keyError("read", b.Key, err)
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); sum != b.SHA256 {
+		return fmt.Errorf("blob %s has the SHA-256 %s, not %s: it was changed; restore it from a backup", b.Key, sum, b.SHA256)
+	}
+	s.checked.Store(p, changed)
+	return nil
 }
 
 func (s *Store) cachePath(b events.Blob) string {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
@@ -43,6 +44,8 @@ type Store struct {
 	bucket *blob.Bucket
 	root   string // directory of a file store, "" for others
 	cache  string // directory of local copies, "" for file stores
+	// checked holds, by path, when the files of a file store were last changed as their bytes were found to be right.
+	checked sync.Map
 }
 
 // OpenStore opens the store at a URL: file:///dir (with ?create to make the directory), mem://, or s3://bucket?region=….

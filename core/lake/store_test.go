@@ -104,6 +104,25 @@ func TestLocalVerifiesItsCopy(t *testing.T) {
 	require.Empty(t, left)
 }
 
+// TestLocalVerifiesFiles: a file store's own files are no safer from a changed byte than a copy is.
+func TestLocalVerifiesFiles(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s := stores(t)["file"]
+	b, err := s.PutBytes(ctx, "a/b", []byte("right"))
+	require.NoError(t, err)
+	path, err := s.Local(ctx, b)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, []byte("wrong"), 0o600))
+	touched := time.Now().Add(time.Minute) // whatever the clock of the file system can tell apart
+	require.NoError(t, os.Chtimes(path, touched, touched))
+	_, err = s.Local(ctx, b)
+	require.ErrorContains(t, err, "blob a/b has the SHA-256")
+	require.NoError(t, os.WriteFile(path, []byte("right"), 0o600))
+	_, err = s.Local(ctx, b)
+	require.NoError(t, err, "it was restored")
+}
+
 // failing breaks in the middle, as a client that hangs up does.
 type failing struct{ r *bytes.Reader }
 
