@@ -169,7 +169,7 @@ func (p *Predictor) supervise(ctx context.Context, c *child) {
 				return
 			case <-c.ended:
 				c.reads.Wait()
-				p.set(nil, "its predict command is started again: "+c.how)
+				p.drop(c)
 			}
 		}
 		wait := time.NewTimer(p.backoff())
@@ -193,6 +193,18 @@ func (p *Predictor) set(c *child, why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.child, p.why = c, why
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// drop says that a child has ended, once. Whoever sees it first does so: nobody must be sent to it again.
+func (p *Predictor) drop(c *child) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.child != c {
+		return
+	}
+	p.child, p.why = nil, "its predict command is started again: "+c.how
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
@@ -286,6 +298,11 @@ func (p *Predictor) ask(ctx context.Context, b model.Batch) ([]float32, error) {
 	line, id := p.line(b)
 	p.talking.Go(func() {
 		answers, err := p.talk(c, line, id, b.N, p.o.Timeout)
+		select {
+		case <-c.ended:
+			p.drop(c)
+		default:
+		}
 		if err == nil {
 			p.mu.Lock()
 			p.vain = 0
