@@ -24,7 +24,7 @@ type bundle struct {
 	text     []byte
 	parts    []part
 	declared []resource.Resource // with the code of their candidates
-	code     []archive           // each once
+	code     []packedSource      // each once
 }
 
 // part is one file of a bundle.
@@ -63,7 +63,7 @@ func (a *app) bundleOf(paths []string) (bundle, error) {
 		}
 		b.declared = append(b.declared, declared...)
 		for _, c := range code {
-			if !slices.ContainsFunc(b.code, func(old archive) bool { return old.SHA256 == c.SHA256 }) {
+			if !slices.ContainsFunc(b.code, func(old packedSource) bool { return old.SHA256 == c.SHA256 }) {
 				b.code = append(b.code, c)
 			}
 		}

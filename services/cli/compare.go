@@ -1,13 +1,9 @@
 package cli
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"math"
@@ -17,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tidemill/tidemill/core/evaluation"
+	"github.com/tidemill/tidemill/core/model/archive"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/api/call"
@@ -229,25 +226,10 @@ func sourceFiles(ctx context.Context, client *call.Client, sha256 string) (map[s
 	if err != nil {
 		return nil, err
 	}
-	zip, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
+	if err := archive.Each(b, runtime.MaxSource, func(name string, content []byte) { out[name] = events.SHA256(content) }); err != nil {
 		return nil, fmt.Errorf("read the source %s: %w", sha256, err)
 	}
-	for archive := tar.NewReader(io.LimitReader(zip, 2*runtime.MaxSource)); ; {
-		header, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err == nil {
-			var content []byte
-			if content, err = io.ReadAll(archive); err == nil {
-				out[header.Name] = events.SHA256(content)
-			}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the source %s: %w", sha256, err)
-		}
-	}
+	return out, nil
 }
 
 func (a *app) compareText(g *render.Grid, c comparison) {

@@ -16,8 +16,8 @@ import (
 	"github.com/tidemill/tidemill/workers/runtime"
 )
 
-// archive is a packed source folder.
-type archive struct {
+// packedSource is a packed source folder.
+type packedSource struct {
 	events.Blob
 	folder string
 	bytes  []byte
@@ -25,12 +25,12 @@ type archive struct {
 
 // checked checks one file, and packs the source folders of its candidates. One that isn't on this machine may stay away when the
 // declaration says which code it was.
-func checked(text []byte, name, dir string) ([]resource.Resource, []archive, error) {
+func checked(text []byte, name, dir string) ([]resource.Resource, []packedSource, error) {
 	declared, err := resource.Parse(text, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	var all []archive
+	var all []packedSource
 	var errs resource.Errors
 	for i, r := range declared {
 		if r.Model == nil {
@@ -61,7 +61,7 @@ func checked(text []byte, name, dir string) ([]resource.Resource, []archive, err
 }
 
 // pack packs a source folder that is written relative to dir.
-func pack(dir, source string) (archive, error) {
+func pack(dir, source string) (packedSource, error) {
 	folder := source
 	if !filepath.IsAbs(folder) {
 		folder = filepath.Join(dir, source)
@@ -69,20 +69,20 @@ func pack(dir, source string) (archive, error) {
 	info, err := os.Stat(folder)
 	switch {
 	case err != nil:
-		return archive{}, fmt.Errorf("the source folder %s can't be read: %w", folder, cause(err))
+		return packedSource{}, fmt.Errorf("the source folder %s can't be read: %w", folder, cause(err))
 	case !info.IsDir():
-		return archive{}, fmt.Errorf("the source %s is not a folder", folder)
+		return packedSource{}, fmt.Errorf("the source %s is not a folder", folder)
 	}
 	b, err := runtime.PackSource(folder)
 	if err != nil {
-		return archive{}, err
+		return packedSource{}, err
 	}
 	sum := events.SHA256(b)
-	return archive{Blob: events.Blob{Key: "code/" + sum + ".tar.gz", SHA256: sum, Bytes: int64(len(b))}, folder: folder, bytes: b}, nil
+	return packedSource{Blob: events.Blob{Key: "code/" + sum + ".tar.gz", SHA256: sum, Bytes: int64(len(b))}, folder: folder, bytes: b}, nil
 }
 
 // sendCode stores packed folders that are not stored yet.
-func (a *app) sendCode(ctx context.Context, client *call.Client, all []archive) error {
+func (a *app) sendCode(ctx context.Context, client *call.Client, all []packedSource) error {
 	for _, c := range all {
 		if err := a.sendContent(ctx, client, "/api/v1/code/"+c.SHA256, "sending "+filepath.Base(c.folder), c.bytes); err != nil {
 			return fmt.Errorf("send the source folder %s: %w", c.folder, err)

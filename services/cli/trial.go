@@ -135,7 +135,7 @@ func (t *trialRun) task(ctx context.Context, client *call.Client) (out task, err
 type task struct {
 	spec runtime.Spec
 	keys string
-	code *archive // that the platform may not have
+	code *packedSource // that the platform may not have
 }
 
 // planned asks for a trial.
@@ -155,7 +155,7 @@ func planned(ctx context.Context, client *call.Client, model string, query url.V
 type declaredHere struct {
 	model     resource.Resource
 	candidate resource.Candidate
-	code      *archive
+	code      *packedSource
 	stand     string // a candidate that the platform knows, to ask by
 }
 

@@ -1,15 +1,12 @@
 package gateway
 
 import (
-	"archive/tar"
-	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 
+	"github.com/tidemill/tidemill/core/model/archive"
 	"github.com/tidemill/tidemill/events"
 	"github.com/tidemill/tidemill/services/api"
 	"github.com/tidemill/tidemill/services/internal/recipe"
@@ -75,25 +72,16 @@ func (s *Service) lineageCode(ctx context.Context, m making, out *api.LineageCod
 }
 
 // requirements is the digest of requirements.txt in packed source; "" when there is none.
-func requirements(packed []byte) string {
-	zip, err := gzip.NewReader(bytes.NewReader(packed))
+func requirements(packed []byte) (digest string) {
+	err := archive.Each(packed, runtime.MaxSource, func(name string, content []byte) {
+		if name == "requirements.txt" {
+			digest = events.SHA256(content)
+		}
+	})
 	if err != nil {
 		return ""
 	}
-	archive := tar.NewReader(io.LimitReader(zip, 2*runtime.MaxSource))
-	for {
-		header, err := archive.Next()
-		if err != nil {
-			return ""
-		}
-		if header.Name == "requirements.txt" {
-			b, err := io.ReadAll(archive)
-			if err != nil {
-				return ""
-			}
-			return events.SHA256(b)
-		}
-	}
+	return digest
 }
 
 // parents are the versions that a version comes from.

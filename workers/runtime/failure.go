@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/tidemill/tidemill/core/model/command"
 )
 
 // Failure is a trial that failed by itself: trying it again would fail again. Its text is for the person who wrote the
@@ -57,7 +59,7 @@ func (p process) explainStart(err error) error {
 
 // explainMissing tells a command that isn't there from one whose interpreter isn't.
 func (p process) explainMissing(name string) error {
-	full, err := lookUp(name, p.dir, p.path)
+	full, err := command.LookUp(name, p.dir, p.path)
 	if err != nil {
 		return failed("the command %q is not installed on this worker (it is not on its PATH)", name)
 	}

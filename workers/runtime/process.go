@@ -7,12 +7,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	goruntime "runtime"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/tidemill/tidemill/core/model/command"
 	"github.com/tidemill/tidemill/workers/runtime/guard"
 )
 
@@ -41,7 +41,7 @@ type process struct {
 // period; a limit that it breaks ends it at once. Whatever the command started is gone when run returns, in its group or not.
 // The error is the command's way to end, in plain words.
 func (p process) run(ctx context.Context) error {
-	name, err := lookUp(p.command[0], p.dir, p.path)
+	name, err := command.LookUp(p.command[0], p.dir, p.path)
 	if err != nil {
 		return p.explainStart(err)
 	}
@@ -76,7 +76,7 @@ func (p process) run(ctx context.Context) error {
 
 // start starts the command, which has its mark and its limits before it does anything.
 func (p process) start(name string, to *os.File, group *guard.Group) (*exec.Cmd, error) {
-	command := func() *exec.Cmd {
+	made := func() *exec.Cmd {
 		cmd := exec.Command(name, p.command[1:]...)
 		cmd.Args[0] = p.command[0]
 		if p.user != nil {
@@ -88,12 +88,12 @@ func (p process) start(name string, to *os.File, group *guard.Group) (*exec.Cmd,
 		cmd.SysProcAttr.Credential = p.user.Credential()
 		return cmd
 	}
-	cmd, held := command(), true
+	cmd, held := made(), true
 	guard.Hold(cmd.SysProcAttr)
 	err := cmd.Start()
 	if errors.Is(err, syscall.EPERM) {
 		// Some systems let nobody be held. Then it gets its limits a little late.
-		cmd, held = command(), false
+		cmd, held = made(), false
 		err = cmd.Start()
 	}
 	if err != nil {
@@ -169,23 +169,6 @@ func (p process) await(ctx context.Context, group *guard.Group, ended <-chan err
 	}
 	group.Kill()
 	return <-ended
-}
-
-// lookUp finds the command: a path is relative to dir, a name is looked up in the folders of path.
-func lookUp(name, dir, path string) (string, error) {
-	switch {
-	case filepath.IsAbs(name):
-		return name, nil
-	case strings.ContainsRune(name, filepath.Separator):
-		return filepath.Join(dir, name), nil
-	}
-	for _, folder := range filepath.SplitList(path) {
-		full := filepath.Join(folder, name)
-		if info, err := os.Stat(full); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return full, nil
-		}
-	}
-	return "", exec.ErrNotFound
 }
 
 // exitOf is how a process ended; nil when err is no end of a process.

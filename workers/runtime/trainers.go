@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/tidemill/tidemill/core/model/command"
 	"github.com/tidemill/tidemill/workers/runtime/guard"
 )
 
@@ -66,7 +67,7 @@ func (t *run) fingerprint(ctx context.Context, path string, env []string) {
 	if !isPython(t.spec.Candidate.Command) {
 		return
 	}
-	name, err := lookUp(t.spec.Candidate.Command[0], t.folders.code, path)
+	name, err := command.LookUp(t.spec.Candidate.Command[0], t.folders.code, path)
 	if err != nil {
 		return // the trial is about to say so
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tidemill/tidemill/core/model/command"
 	"github.com/tidemill/tidemill/workers/runtime/guard"
 )
 
@@ -88,7 +89,7 @@ func (e *Environments) For(ctx context.Context, codeDir string, progress func(st
 	if progress == nil {
 		progress = func(string) {}
 	}
-	python, err := lookUp("python3", codeDir, e.o.Path)
+	python, err := command.LookUp("python3", codeDir, e.o.Path)
 	if err != nil {
 		return Environment{}, failed("the candidate has a %s, but python3 is not installed on this worker (it is not on its PATH)", RequirementsFile)
 	}

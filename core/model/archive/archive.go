@@ -146,6 +146,32 @@ func Unpack(packed []byte, dir string, limit int64) error {
 	}
 }
 
+// Each reads the files of what [Pack] packed, in order, without unpacking it. More than limit bytes of files are [ErrTooLarge].
+func Each(packed []byte, limit int64, do func(name string, content []byte)) error {
+	zip, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return fmt.Errorf("read archive: %w: %w", ErrUnsafe, err)
+	}
+	files := tar.NewReader(zip)
+	for {
+		header, err := files.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read archive: %w: %w", ErrUnsafe, err)
+		}
+		if limit -= header.Size; limit < 0 {
+			return fmt.Errorf("read archive: %s: it is %w", header.Name, ErrTooLarge)
+		}
+		content, err := io.ReadAll(files)
+		if err != nil {
+			return fmt.Errorf("read archive: %s: %w", header.Name, err)
+		}
+		do(header.Name, content)
+	}
+}
+
 func unpackFile(root *os.Root, header *tar.Header, from io.Reader) error {
 	if folder := path.Dir(header.Name); folder != "." {
 		if err := root.MkdirAll(folder, 0o755); err != nil {

@@ -170,3 +170,17 @@ func FuzzUnpack(f *testing.F) {
 		require.Len(t, entries, 1, "something was written beside the folder")
 	})
 }
+
+func TestEachReadsWhatWasPacked(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{"b/c.txt": "see", "a.txt": "ay"})
+	packed, _, err := pack(t, dir, archive.Options{Limit: 100})
+	require.NoError(t, err)
+	got := map[string]string{}
+	require.NoError(t, archive.Each(packed, 5, func(name string, content []byte) { got[name] = string(content) }))
+	require.Equal(t, map[string]string{"b/c.txt": "see", "a.txt": "ay"}, got)
+	nothing := func(string, []byte) {}
+	require.ErrorIs(t, archive.Each(packed, 4, nothing), archive.ErrTooLarge)
+	require.ErrorIs(t, archive.Each([]byte("nonsense"), 5, nothing), archive.ErrUnsafe)
+	require.Error(t, archive.Each(packed[:len(packed)/2], 5, nothing))
+}

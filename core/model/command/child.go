@@ -45,9 +45,9 @@ type spec struct {
 
 // start starts a child.
 func start(s spec) (*child, error) {
-	name, err := lookUp(s.command[0], s.dir, s.path)
+	name, err := LookUp(s.command[0], s.dir, s.path)
 	if err != nil {
-		return nil, fmt.Errorf("the command %q can't be started: %w", s.command[0], err)
+		return nil, fmt.Errorf("the command %q can't be started: it is not installed here, in none of the folders of PATH: %w", s.command[0], err)
 	}
 	theirIn, in, err := os.Pipe()
 	if err != nil {
@@ -218,8 +218,9 @@ func explain(err error) string {
 	return fmt.Sprintf("it ended with exit code %d", exit.ExitCode())
 }
 
-// lookUp finds the command: a path is relative to dir, a name is looked up in the folders of path.
-func lookUp(name, dir, path string) (string, error) {
+// LookUp finds a program: a path is relative to dir, a name is looked up in the folders of path, a list as PATH is one. The error
+// is [exec.ErrNotFound].
+func LookUp(name, dir, path string) (string, error) {
 	switch {
 	case filepath.IsAbs(name):
 		return name, nil
@@ -232,7 +233,7 @@ func lookUp(name, dir, path string) (string, error) {
 			return full, nil
 		}
 	}
-	return "", fmt.Errorf("it is not installed here, in none of the folders of PATH: %w", exec.ErrNotFound)
+	return "", exec.ErrNotFound
 }
 
 // logLines cuts standard error into lines, and remembers the last one.
